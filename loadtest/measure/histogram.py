@@ -1,0 +1,211 @@
+"""How are many latencies kept in little room, so that parts add up to exactly the whole?
+
+A log-linear histogram of integer nanoseconds: 128 linear sub-buckets per octave (7 bits), so a bucket is
+at most 1/128 = 0.79 % wide, and every value below 256 ns is exact. Two histograms are merged by adding
+counts; addition of integers is associative and commutative, so what k processes recorded equals what one
+would have recorded, bit for bit. The convention (nearest rank, reported as the bucket's upper edge capped
+at the exact maximum) is HdrHistogram's: never below the true value, never above it by more than 0.79 %.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Iterable
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+SUB_BITS = 7
+_SUB = 1 << SUB_BITS
+_EXACT = _SUB << 1
+TOP_NS = (1 << 40) - 1
+"""Largest value told apart: 1 100 s. Larger ones count in the top bucket and read as the exact maximum."""
+BUCKETS = (40 - SUB_BITS + 1) * _SUB
+
+IntArray = npt.NDArray[np.int64]
+_BUCKET = np.dtype("<u2")
+_COUNT = np.dtype("<u4")
+
+
+def bucket_of(values: IntArray) -> IntArray:
+    """Bucket index of each value in ``values`` (ns, 0 <= v <= TOP_NS); shape is kept."""
+    _, exponent = np.frexp(values.astype(np.float64))
+    shift = np.maximum(exponent - (SUB_BITS + 1), 0).astype(np.int64)
+    buckets: IntArray = (shift << SUB_BITS) + (values >> shift)
+    return buckets
+
+
+def upper_edge(bucket: int) -> int:
+    """Largest value (ns) that falls into ``bucket``."""
+    if bucket < _EXACT:
+        return bucket
+    shift = (bucket >> SUB_BITS) - 1
+    return ((bucket - (shift << SUB_BITS) + 1) << shift) - 1
+
+
+class Counts(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A histogram as it is kept, written and sent; equal histograms are equal values.
+
+    ``buckets`` are the bucket numbers that hold something, ascending, as little-endian unsigned 16-bit
+    integers; ``counts`` how much each holds, as unsigned 32-bit ones (base64 in JSON). The sums beside are
+    exact. ``min_ns`` and ``max_ns`` mean nothing while ``n`` is 0. ``negative`` counts values below zero:
+    they are in ``n`` and in bucket 0, and a single one says that the clocks were not one clock.
+    """
+
+    n: int = 0
+    sum_ns: int = 0
+    min_ns: int = 0
+    max_ns: int = 0
+    negative: int = 0
+    buckets: bytes = b""
+    counts: bytes = b""
+
+    def pairs(self) -> tuple[IntArray, IntArray]:
+        """(buckets, counts), each of shape (k,)."""
+        return (
+            np.frombuffer(self.buckets, _BUCKET).astype(np.int64),
+            np.frombuffer(self.counts, _COUNT).astype(np.int64),
+        )
+
+    def plus(self, other: Counts) -> Counts:
+        """Both together."""
+        if not self.n or not other.n:
+            return self if self.n else other
+        mine, others = self.pairs(), other.pairs()
+        buckets, where = np.unique(np.concatenate((mine[0], others[0])), return_inverse=True)
+        counts = np.bincount(where, weights=np.concatenate((mine[1], others[1])))
+        return Counts(
+            self.n + other.n,
+            self.sum_ns + other.sum_ns,
+            min(self.min_ns, other.min_ns),
+            max(self.max_ns, other.max_ns),
+            self.negative + other.negative,
+            buckets.astype(_BUCKET).tobytes(),
+            counts.astype(_COUNT).tobytes(),
+        )
+
+
+class Histogram:
+    """Distribution of nanoseconds; ``record`` is a bound ``array.append`` and costs what that costs.
+
+    Values are binned in blocks by numpy when somebody looks, or when ``fold`` is called.
+    """
+
+    __slots__ = ("_buffer", "_cells", "max_ns", "min_ns", "n", "negative", "record", "sum_ns")
+
+    def __init__(self) -> None:
+        self._buffer = array("q")
+        self.record = self._buffer.append
+        self._cells: dict[int, int] = {}
+        self.n = 0
+        self.sum_ns = 0
+        self.min_ns = 0
+        self.max_ns = 0
+        self.negative = 0
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was recorded since the start or the last ``take``."""
+        return not self._buffer and not self.n
+
+    def fold(self) -> None:
+        """Bin what was recorded since the last fold."""
+        if not self._buffer:
+            return
+        # A copy: a view would pin the array against appending, a new array would strand the bound `record`.
+        values = np.array(self._buffer, np.int64)
+        del self._buffer[:]
+        low, high = int(values.min()), int(values.max())
+        self._note(values.size, int(values.sum()), low, high, int((values < 0).sum()) if low < 0 else 0)
+        buckets, counts = np.unique(bucket_of(np.clip(values, 0, TOP_NS)), return_counts=True)
+        self._add(zip(buckets.tolist(), counts.tolist(), strict=True))
+
+    def _note(self, n: int, total: int, low: int, high: int, negative: int) -> None:
+        self.min_ns = min(self.min_ns, low) if self.n else low
+        self.max_ns = max(self.max_ns, high) if self.n else high
+        self.n += n
+        self.sum_ns += total
+        self.negative += negative
+
+    def _add(self, pairs: Iterable[tuple[int, int]]) -> None:
+        cells = self._cells
+        for bucket, count in pairs:
+            cells[bucket] = cells.get(bucket, 0) + count
+
+    def merge(self, other: Histogram | Counts) -> None:
+        """Add all of ``other`` to this one."""
+        counts = other.counts() if isinstance(other, Histogram) else other
+        if not counts.n:
+            return
+        self.fold()
+        self._note(counts.n, counts.sum_ns, counts.min_ns, counts.max_ns, counts.negative)
+        buckets, of_each = counts.pairs()
+        self._add(zip(buckets.tolist(), of_each.tolist(), strict=True))
+
+    def counts(self) -> Counts:
+        """The whole as data: sorted, so that equal histograms are equal values."""
+        self.fold()
+        buckets = sorted(self._cells)
+        return Counts(
+            self.n,
+            self.sum_ns,
+            self.min_ns,
+            self.max_ns,
+            self.negative,
+            np.array(buckets, _BUCKET).tobytes(),
+            np.array([self._cells[b] for b in buckets], _COUNT).tobytes(),
+        )
+
+    def take(self) -> Counts:
+        """``counts()``, and start again from nothing; ``record`` stays valid."""
+        taken = self.counts()
+        self._cells = {}
+        self.n = self.sum_ns = self.min_ns = self.max_ns = self.negative = 0
+        return taken
+
+    def at_rank(self, rank: int) -> int:
+        """Upper edge (ns) of the bucket that holds the ``rank``-th smallest value, 1 <= rank <= n."""
+        self.fold()
+        if not 1 <= rank <= self.n:
+            raise ValueError(f"rank {rank} of {self.n} values")
+        seen = 0
+        for bucket in sorted(self._cells):
+            seen += self._cells[bucket]
+            if seen >= rank:
+                break
+        # The top bucket has no upper edge: what lies beyond TOP_NS counts there too.
+        return self.max_ns if bucket == BUCKETS - 1 else min(upper_edge(bucket), self.max_ns)
+
+    def quantile(self, q: float, of: int | None = None) -> int | None:
+        """Nearest-rank quantile (ns): the ceil(q * of)-th smallest value.
+
+        ``of`` (default n) is the number of values *expected*: those that never came rank above all others,
+        and a quantile that falls among them is None, not reached.
+        """
+        self.fold()
+        rank = max(1, math.ceil(q * (self.n if of is None else of) - 1e-9))
+        return self.at_rank(rank) if rank <= self.n else None
+
+    @property
+    def mean_ns(self) -> float | None:
+        """Exact mean (ns), None when empty."""
+        self.fold()
+        return self.sum_ns / self.n if self.n else None
+
+    def dense(self) -> IntArray:
+        """Counts of all BUCKETS buckets, for arithmetic with numpy."""
+        self.fold()
+        out = np.zeros(BUCKETS, np.int64)
+        if self._cells:
+            out[list(self._cells)] = list(self._cells.values())
+        return out
+
+
+def merged(parts: Iterable[Histogram | Counts]) -> Histogram:
+    """The histogram of everything in ``parts``."""
+    whole = Histogram()
+    for part in parts:
+        whole.merge(part)
+    return whole

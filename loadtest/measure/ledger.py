@@ -1,0 +1,510 @@
+"""Which message was owed to whom, and what became of each debt?
+
+Every message opens an Entry with the members who must get it. A delivery settles one debt; a debt that is
+not settled by the deadline is lost, one settled after it is late. What nobody was owed is a duplicate or a
+leak. At the end, debts whose deadline had not passed are open: neither delivered nor lost.
+
+Membership has soft edges, because a server handles a join and a message from two sockets in either order.
+Server side, a member's stay lies somewhere within [join requested, leave acked] and surely covers [join
+acked, leave requested]; a message is handled somewhere within [sent, acked]. So a member is owed a message
+only if the sure stay covers all of the message's interval, and a delivery is a leak only if the two cannot
+have met. In between a delivery is legal either way, and counted nowhere but in ``tolerated``.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from loadtest.measure.operations import Operation
+from loadtest.measure.plan import Phase
+from loadtest.measure.recorder import Exemplar, Interval, Recorder
+
+_ACK = Operation.MESSAGE_ACK.value  # an enum's members and values are slow to reach
+_DELIVER = Operation.MESSAGE_DELIVER
+_ECHO = Operation.MESSAGE_ECHO.value
+_RESYNC = Operation.MESSAGE_RESYNC.value
+
+LIMIT = 1_000_000
+"""Entries kept at most. Beyond it the ledger says so and the run is invalid; none is dropped in silence."""
+
+
+class Member:
+    """A user as the ledger knows it; compared by identity.
+
+    ``ordered``: frames reach it in the order in which the server emitted them (a socket, not a feed), so a
+    delivery read after the leave was acked was also emitted after it.
+    ``arrived_ns``: the kernel's stamp of the frame being read, for exemplars.
+    """
+
+    __slots__ = ("arrived_ns", "connected", "connection", "name", "ordered", "rooms", "sequence", "transport")
+
+    def __init__(self, name: str, transport: str, ordered: bool = True) -> None:
+        self.name = name
+        self.transport = transport
+        self.ordered = ordered
+        self.connected = False
+        self.connection = ""
+        self.arrived_ns: int | None = None
+        self.sequence = 0
+        self.rooms: dict[str, Room] = {}
+
+
+class Stay:
+    """One member's time in one room; None: not yet."""
+
+    __slots__ = ("join_acked_ns", "join_requested_ns", "leave_acked_ns", "leave_requested_ns")
+
+    def __init__(self, now_ns: int) -> None:
+        self.join_requested_ns = now_ns
+        self.join_acked_ns: int | None = None
+        self.leave_requested_ns: int | None = None
+        self.leave_acked_ns: int | None = None
+
+
+class Room:
+    """Who is in a conversation, and which of its messages are under way.
+
+    ``stays``: of each member the stay under way and those before it that may still matter, oldest first.
+    """
+
+    __slots__ = ("_online", "entries", "members", "name", "stays")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.members: dict[Member, None] = {}  # ordered, for reproducible choices
+        self.stays: dict[Member, list[Stay]] = {}
+        self.entries: deque[Entry] = deque()
+        self._online: tuple[frozenset[Member], frozenset[Member]] | None = None
+
+    def changed(self) -> None:
+        """Somebody came, went, connected or was lost: ``present`` must be worked out again."""
+        self._online = None
+
+    @property
+    def present(self) -> tuple[frozenset[Member], frozenset[Member]]:
+        """(connected, offline) members."""
+        if self._online is None:
+            online = frozenset(m for m in self.members if m.connected)
+            self._online = online, frozenset(self.members) - online
+        return self._online
+
+
+class Entry:
+    """A message under way. ``expected`` shrinks when a debt is excused; ``seen`` are the settled ones."""
+
+    __slots__ = (
+        "acked_ns",
+        "deadline_ns",
+        "deliver",
+        "echo",
+        "expected",
+        "expired",
+        "marker",
+        "offline",
+        "operation",
+        "order",
+        "planned_ns",
+        "refused",
+        "resync",
+        "room",
+        "seen",
+        "sender",
+        "sent_ns",
+        "sequence",
+        "wants_ack",
+    )
+
+    acked_ns: int | None
+    deadline_ns: int
+    deliver: Interval
+    echo: Interval | None
+    expected: frozenset[Member]
+    expired: bool
+    marker: str
+    offline: frozenset[Member]
+    operation: Operation
+    order: dict[Member, int]
+    planned_ns: int
+    refused: bool
+    resync: Interval | None
+    room: Room
+    seen: set[Member]
+    sender: Member
+    sent_ns: int
+    sequence: int
+    wants_ack: bool
+
+
+class Ledger:
+    """All messages of this process. Times are ns of one clock; deadline_ns counts from the sending.
+
+    run: the id that starts every marker. The recorder must keep an Interval for longer than the deadline.
+    """
+
+    def __init__(self, recorder: Recorder, run: str, deadline_ns: int) -> None:
+        self.recorder = recorder
+        self.run = run
+        self.deadline_ns = deadline_ns
+        self.rooms: dict[str, Room] = {}
+        self.overflowed = False
+        self._table: dict[str, Entry] = {}
+        self._due: deque[Entry] = deque()
+        self._orders: dict[tuple[Room, Member, Operation], dict[Member, int]] = {}
+        self._closed = False
+        self.exemplars = Exemplars(recorder)
+
+    # -- rooms ------------------------------------------------------------------------------------------
+
+    def join_requested(self, name: str, member: Member, now_ns: int) -> Room:
+        """The member asked to be let into a room."""
+        room = self.rooms.get(name)
+        if room is None:
+            room = self.rooms[name] = Room(name)
+        stays = room.stays.setdefault(member, [])
+        # Asking again, say after a reconnect, begins no new stay: the first request may have been heard.
+        if not stays or stays[-1].leave_requested_ns is not None:
+            recent = now_ns - self.deadline_ns
+            kept = [one for one in stays if one.leave_acked_ns is None or one.leave_acked_ns >= recent]
+            room.stays[member] = [*kept, Stay(now_ns)]
+        return room
+
+    def joined(self, name: str, member: Member, now_ns: int) -> None:
+        """The server said that the member is in."""
+        room = self.rooms[name]
+        stay = room.stays[member][-1]
+        if stay.leave_requested_ns is not None:
+            return  # it has asked to be let out since: a member now would be one for ever
+        if stay.join_acked_ns is None:
+            stay.join_acked_ns = now_ns
+        room.members[member] = None
+        member.rooms[name] = room
+        room.changed()
+
+    def leave_requested(self, name: str, member: Member, now_ns: int) -> None:
+        """The member asked to be let out: it is owed nothing that the server has not yet acked."""
+        self.expire(now_ns)  # what is lost by now is not excused, whenever somebody last looked
+        room = self.rooms[name]
+        room.stays[member][-1].leave_requested_ns = now_ns
+        room.members.pop(member, None)
+        member.rooms.pop(name, None)
+        room.changed()
+        for entry in room.entries:
+            if entry.acked_ns is None and member in entry.expected and member not in entry.seen:
+                self._interval_for(entry, member).expected -= 1
+                entry.expected -= {member}
+
+    def left(self, name: str, member: Member, now_ns: int) -> None:
+        """The server said that the member is out."""
+        for stay in self.rooms[name].stays[member]:
+            if stay.leave_requested_ns is not None and stay.leave_acked_ns is None:
+                stay.leave_acked_ns = now_ns
+                return  # not the stay of a join that was asked for meanwhile
+
+    def connected(self, member: Member, is_so: bool) -> None:
+        """The member's connection came or went; membership is not touched by that."""
+        member.connected = is_so
+        for room in member.rooms.values():
+            room.changed()
+
+    # -- messages ---------------------------------------------------------------------------------------
+
+    def marker(self, member: Member) -> tuple[str, int]:
+        """The next marker of a sender, and its number."""
+        member.sequence += 1
+        return f"{self.run}:{member.name}:{member.sequence}", member.sequence
+
+    def sent(
+        self,
+        marker: str,
+        sequence: int,
+        operation: Operation,
+        room: Room,
+        sender: Member,
+        planned_ns: int,
+        sent_ns: int,
+        echo: bool = False,
+        wants_ack: bool = False,
+    ) -> Entry:
+        """A message left. Members connected now are owed a delivery, members offline now a resync.
+
+        echo: the sender is owed its own copy too. wants_ack: ``message.ack`` is owed by the server.
+        """
+        online, offline = room.present
+        if sender in offline:
+            offline = offline - {sender}  # its own copy is an echo or nothing
+        recorder = self.recorder
+        transport = sender.transport
+        entry = Entry()
+        entry.marker, entry.sequence, entry.operation = marker, sequence, operation
+        entry.room, entry.sender = room, sender
+        entry.planned_ns, entry.sent_ns, entry.deadline_ns = planned_ns, sent_ns, sent_ns + self.deadline_ns
+        entry.seen, entry.offline = set(), offline
+        entry.acked_ns, entry.expired, entry.refused, entry.wants_ack = None, False, False, wants_ack
+        entry.order = self._order(room, sender, operation)
+        entry.echo = entry.resync = None
+        if self._closed:
+            entry.expected = frozenset()
+            return entry
+        entry.deliver = recorder.interval(operation.value, transport, planned_ns)
+        inside = sender in online
+        expected = online
+        if echo and inside:
+            entry.echo = recorder.interval(_ECHO, transport, planned_ns)
+            entry.echo.expected += 1
+        elif inside:
+            expected = online - {sender}
+        entry.deliver.expected += len(online) - inside
+        if offline and operation is _DELIVER:
+            entry.resync = recorder.interval(_RESYNC, transport, planned_ns)
+            entry.resync.expected += len(offline)
+            expected = expected | offline
+        entry.expected = expected
+        self._keep(entry)
+        return entry
+
+    def _order(self, room: Room, sender: Member, operation: Operation) -> dict[Member, int]:
+        key = (room, sender, operation)
+        order = self._orders.get(key)
+        if order is None:
+            order = self._orders[key] = {}
+        return order
+
+    def _keep(self, entry: Entry) -> None:
+        if len(self._table) >= LIMIT:
+            self.overflowed = True
+            self.recorder.count("ledger.overflow")
+        self._table[entry.marker] = entry
+        self._due.append(entry)
+        entry.room.entries.append(entry)
+
+    def not_sent(
+        self, operation: Operation, room: Room, sender: Member, planned_ns: int, echo: bool = False
+    ) -> None:
+        """A message that fell due could not leave: it failed, and nobody who was owed it will get it."""
+        if self._closed:
+            return
+        owed = room.members if operation is _DELIVER else room.present[0]
+        self._never_left(operation, sender.transport, planned_ns, len(owed) - (sender in owed))
+        if echo and sender in room.members:
+            self._never_left(Operation.MESSAGE_ECHO, sender.transport, planned_ns, 1)
+
+    def _never_left(self, operation: Operation, transport: str, planned_ns: int, owed: int) -> None:
+        interval = self.recorder.interval(operation.value, transport, planned_ns)
+        interval.failed += 1
+        interval.expected += owed
+        interval.lost += owed
+
+    def acked(self, marker: str, now_ns: int) -> None:
+        """The server took the message: from here on every debt stands."""
+        entry = self._table.get(marker)
+        if entry is None or entry.acked_ns is not None or self._closed:
+            return
+        entry.acked_ns = now_ns
+        if entry.wants_ack:
+            interval = self._ack_interval(entry)
+            if entry.expired:
+                interval.expected -= 1
+                interval.lost -= 1
+            if now_ns > entry.deadline_ns:
+                interval.expected += 1
+                interval.late += 1
+            else:
+                interval.record(entry.planned_ns, entry.sent_ns, now_ns)
+
+    def refused(self, marker: str, now_ns: int) -> None:
+        """The server refused the message: the ack failed, and nobody is owed a copy any more."""
+        if not self._closed:
+            self.expire(now_ns)
+        entry = self._table.get(marker)
+        if entry is None or entry.acked_ns is not None or self._closed:
+            return
+        entry.acked_ns, entry.refused = now_ns, True
+        # What wants no ack still may be refused, by an HTTP answer: then the thing itself failed.
+        interval = self._ack_interval(entry) if entry.wants_ack else self._failed_interval(entry)
+        interval.failed += 1
+        if entry.expired and entry.wants_ack:
+            interval.expected -= 1  # it was lost until now; one failure is counted once
+            interval.lost -= 1
+        if not entry.expired:
+            self._excuse(entry)
+
+    def _failed_interval(self, entry: Entry) -> Interval:
+        return self.recorder.interval(entry.operation.value, entry.sender.transport, entry.planned_ns)
+
+    def _excuse(self, entry: Entry) -> None:
+        for member in entry.expected - entry.seen:
+            self._interval_for(entry, member).expected -= 1
+        entry.expected = frozenset(entry.seen)
+
+    def delivered(self, marker: str, operation: Operation, member: Member, read_ns: int) -> Entry | None:
+        """A copy reached ``member``. Returns the Entry, or None if the marker is none of this process's."""
+        entry = self._table.get(marker)
+        if entry is None:
+            self._unknown(marker, operation, member, read_ns)
+            return None
+        if self._closed:
+            return entry
+        if member not in entry.expected:
+            self._unexpected(entry, member, read_ns)
+            return entry
+        seen = entry.seen
+        if member in seen:
+            self._interval_for(entry, member).duplicate += 1
+            return entry
+        seen.add(member)
+        if entry.expired:
+            self._interval_for(entry, member).lost -= 1  # also if it was read in time and only told late
+        if read_ns > entry.deadline_ns:
+            self._interval_for(entry, member).late += 1
+            return entry
+        interval = entry.deliver
+        if member is entry.sender:
+            interval = entry.echo or interval
+        elif entry.resync is not None and member in entry.offline:
+            interval = entry.resync
+        latency = read_ns - entry.planned_ns
+        interval.record_latency(latency)
+        interval.record_service(read_ns - entry.sent_ns)
+        order = entry.order
+        if entry.sequence < order.get(member, 0):
+            interval.reordered += 1
+        else:
+            order[member] = entry.sequence
+        if latency > self.exemplars.floor_ns:
+            self.exemplars.slow(entry, member, read_ns)
+        return entry
+
+    def _unexpected(self, entry: Entry, member: Member, read_ns: int) -> None:
+        if any(
+            _may_have_met(stay, entry) and not _emitted_after_leave(stay, member, read_ns)
+            for stay in entry.room.stays.get(member, ())
+        ):
+            self.recorder.count("tolerated")
+            return
+        self._interval_for(entry, member).leaked += 1
+        self.exemplars.note("leaked", entry, member, read_ns)
+
+    def _unknown(self, marker: str, operation: Operation, member: Member, read_ns: int) -> None:
+        if self._closed:
+            return
+        if marker.startswith(self.run + ":"):
+            # Ours, and no longer in the table: every debt of it was settled long ago.
+            self.recorder.interval(operation.value, member.transport, read_ns).duplicate += 1
+        else:
+            self.recorder.count("foreign")
+
+    def _interval_for(self, entry: Entry, member: Member) -> Interval:
+        """Asked for anew, because the Recorder forgets intervals that nobody asked for in a while."""
+        operation = entry.operation.value
+        if member is entry.sender:
+            operation = _ECHO if entry.echo is not None else operation
+        elif entry.resync is not None and member in entry.offline:
+            operation = _RESYNC
+        return self.recorder.interval(operation, entry.sender.transport, entry.planned_ns)
+
+    # -- time -------------------------------------------------------------------------------------------
+
+    def expire(self, now_ns: int) -> None:
+        """Debts whose deadline has passed are lost; to be called about once a second."""
+        due = self._due
+        while due and due[0].deadline_ns < now_ns:
+            entry = due.popleft()
+            entry.expired = True
+            entry.room.entries.popleft()  # both queues are in the order of sending
+            missing = entry.expected - entry.seen
+            for member in missing:
+                self._interval_for(entry, member).lost += 1
+                self.exemplars.note("lost", entry, member, None)
+            if entry.wants_ack and entry.acked_ns is None:
+                self._ack_interval(entry).lost += 1
+                self._ack_interval(entry).expected += 1
+            elif not missing:
+                del self._table[entry.marker]
+
+    def _ack_interval(self, entry: Entry) -> Interval:
+        return self.recorder.interval(_ACK, entry.sender.transport, entry.planned_ns)
+
+    @property
+    def under_way(self) -> int:
+        """Messages with debts that are neither settled nor past their deadline."""
+        return sum(
+            len(one.seen) < len(one.expected) or (one.wants_ack and one.acked_ns is None) for one in self._due
+        )
+
+    def close(self, now_ns: int) -> None:
+        """The books close: what was still in time is open. Nothing is recorded afterwards."""
+        self.expire(now_ns)
+        for entry in self._due:
+            for member in entry.expected - entry.seen:
+                interval = self._interval_for(entry, member)
+                interval.expected -= 1
+                interval.open += 1
+            if entry.wants_ack and entry.acked_ns is None:
+                self._ack_interval(entry).open += 1
+            entry.room.entries.clear()  # or a leave at the end would excuse these debts a second time
+        self._due.clear()
+        self._closed = True
+
+
+def _may_have_met(stay: Stay, entry: Entry) -> bool:
+    """Whether the server may have handled the message while the member was in."""
+    handled_last = entry.acked_ns
+    joined_in_time = handled_last is None or stay.join_requested_ns <= handled_last
+    return joined_in_time and (stay.leave_acked_ns is None or entry.sent_ns <= stay.leave_acked_ns)
+
+
+def _emitted_after_leave(stay: Stay, member: Member, read_ns: int) -> bool:
+    return member.ordered and stay.leave_acked_ns is not None and read_ns > stay.leave_acked_ns
+
+
+class Exemplars:
+    """The deliveries of measure that are worth a look: the slowest, and some of those that went wrong."""
+
+    KEEP = 20
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._noted: dict[str, int] = {}
+        self._slowest: list[int] = []
+        self.floor_ns = -1
+        self.describe_fault: Callable[[int], str | None] = lambda now_ns: None
+
+    def slow(self, entry: Entry, member: Member, read_ns: int) -> None:
+        """A delivery slower than the slowest known but KEEP."""
+        if entry.operation is not _DELIVER or member is entry.sender:
+            return
+        if self._recorder.plan.phase(entry.planned_ns) is not Phase.MEASURE:
+            return
+        self._recorder.exemplar(self._exemplar("slow", entry, member, read_ns))
+        self._slowest = sorted([*self._slowest, read_ns - entry.planned_ns], reverse=True)[: self.KEEP]
+        if len(self._slowest) == self.KEEP:
+            self.floor_ns = self._slowest[-1]
+
+    def note(self, outcome: str, entry: Entry, member: Member, read_ns: int | None) -> None:
+        """A delivery that did not come, or came to somebody who was not owed it."""
+        noted = self._noted.get(outcome, 0)
+        if noted < self.KEEP and not entry.operation.volatile:
+            self._noted[outcome] = noted + 1
+            self._recorder.exemplar(self._exemplar(outcome, entry, member, read_ns))
+
+    def _exemplar(self, outcome: str, entry: Entry, member: Member, read_ns: int | None) -> Exemplar:
+        plan = self._recorder.plan
+        start = plan.started_ns
+        arrived = member.arrived_ns if read_ns is not None else None
+        return Exemplar(
+            outcome,
+            entry.operation.value,
+            member.transport,
+            plan.phase(entry.planned_ns).value,
+            entry.room.name,
+            entry.sender.name,
+            member.name,
+            entry.sequence,
+            entry.planned_ns - start,
+            entry.sent_ns - start,
+            None if arrived is None else arrived - start,
+            None if read_ns is None else read_ns - start,
+            member.connection,
+            self.describe_fault(entry.planned_ns),
+        )

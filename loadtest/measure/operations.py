@@ -1,0 +1,27 @@
+"""Which operations are measured, and by what names?
+
+These names stand in run files, summaries, SLOs and pages; they never change their meaning.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Operation(StrEnum):
+    """Something a user does or receives, from its planned moment to the frame that ends it."""
+
+    SESSION_CONNECT = "session.connect"
+    SESSION_JOIN = "session.join"
+    MESSAGE_ACK = "message.ack"
+    MESSAGE_DELIVER = "message.deliver"
+    MESSAGE_ECHO = "message.echo"
+    MESSAGE_RESYNC = "message.resync"
+    RECEIPT_DELIVER = "receipt.deliver"
+    TYPING_DELIVER = "typing.deliver"
+    POLL_REQUEST = "poll.request"
+
+    @property
+    def volatile(self) -> bool:
+        """Whether losing one is legal: a ratio to report, not a failure."""
+        return self is Operation.TYPING_DELIVER

@@ -1,0 +1,103 @@
+r"""How does an Engine.IO 4 packet look on the wire?
+
+One packet is one WebSocket text frame, or one piece of a polling body:
+
+    0{"sid":"lv_VI97","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}    open
+    1            close                       3probe       pong, with the data of its ping
+    2            ping (server to client)     4<text>      message: one Socket.IO packet
+    5            upgrade                     6            noop
+    b<base64>    binary message, in polling only; over WebSocket it is a binary frame
+
+A polling body is packets joined by the record separator U+001E: ``42["a"]\x1e42["b"]``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import IntEnum
+from typing import Annotated
+
+import msgspec
+
+from loadtest.protocol.errors import ProtocolError
+from loadtest.protocol.events import Opened
+
+SEPARATOR = b"\x1e"
+_NS_PER_MS = 1_000_000
+
+
+class PacketType(IntEnum):
+    """The first byte of a text packet."""
+
+    OPEN = ord("0")
+    CLOSE = ord("1")
+    PING = ord("2")
+    PONG = ord("3")
+    MESSAGE = ord("4")
+    UPGRADE = ord("5")
+    NOOP = ord("6")
+
+
+_PREFIX = {kind: bytes([kind]) for kind in PacketType}
+_TYPES = {int(kind): kind for kind in PacketType}
+
+# JavaScript writes any number here, so milliseconds may have a fraction; the bound keeps nanoseconds finite.
+_Milliseconds = Annotated[float, msgspec.Meta(ge=0, le=2**53)]
+
+
+class _Handshake(msgspec.Struct, frozen=True, rename="camel"):
+    """The JSON of the open packet. ``maxPayload`` is younger than the rest of version 4."""
+
+    sid: str
+    ping_interval: _Milliseconds
+    ping_timeout: _Milliseconds
+    upgrades: tuple[str, ...] = ()
+    max_payload: Annotated[int, msgspec.Meta(ge=0)] | None = None
+
+
+_handshake = msgspec.json.Decoder(_Handshake).decode
+
+
+def encode_packet(kind: PacketType, data: bytes = b"") -> bytes:
+    """A text packet: the type's byte, then ``data``."""
+    return _PREFIX[kind] + data
+
+
+def decode_packet(packet: bytes) -> tuple[PacketType, bytes]:
+    """Type and data of a text packet. ProtocolError if it is empty or of no known type."""
+    if not packet:
+        raise ProtocolError("empty Engine.IO packet")
+    kind = _TYPES.get(packet[0])
+    if kind is None:
+        raise ProtocolError(f"unknown Engine.IO packet type: {packet[:40]!r}")
+    return kind, packet[1:]
+
+
+def parse_handshake(data: bytes) -> Opened:
+    """The session that the data of an open packet describes. ProtocolError says which field is wrong."""
+    try:
+        handshake = _handshake(data)
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError(f"bad Engine.IO handshake {data[:120]!r}: {error}") from None
+    return Opened(
+        sid=handshake.sid,
+        ping_interval_ns=round(handshake.ping_interval * _NS_PER_MS),
+        ping_timeout_ns=round(handshake.ping_timeout * _NS_PER_MS),
+        max_payload=handshake.max_payload,
+        upgrades=handshake.upgrades,
+    )
+
+
+def join_payload(packets: Iterable[bytes]) -> bytes:
+    """One polling body of these packets."""
+    return SEPARATOR.join(packets)
+
+
+def split_payload(body: bytes) -> list[bytes]:
+    """The packets of a polling body; none for an empty one. ProtocolError if a packet is empty."""
+    if not body:
+        return []
+    packets = body.split(SEPARATOR)
+    if b"" in packets:
+        raise ProtocolError(f"empty packet in a polling body of {len(packets)} packets")
+    return packets

@@ -1,0 +1,48 @@
+"""What can go wrong on a connection, and whose fault is it?
+
+* Exception
+  x ProtocolError          the peer broke the protocol; the only family receive_data() and receive_eof() raise
+    - HandshakeError       the HTTP upgrade was refused, or its answer made no sense
+    - FrameTooLarge        the peer announced a frame or message beyond max_size
+  x LocalProtocolError     the caller asked for something illegal in this state, or for what cannot be encoded
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from loadtest.protocol.events import ClientEvent
+
+
+class ProtocolError(Exception):
+    """The peer broke the protocol; the connection is over.
+
+    ``events`` holds what arrived whole before the fault in the same read: a delivery that came in is
+    counted, however the read ended.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.events: list[ClientEvent] = []
+
+
+class HandshakeError(ProtocolError):
+    """The server did not answer the WebSocket upgrade with a valid 101.
+
+    ``status`` is the HTTP status, or None if what came was not HTTP; ``body`` the first 2 KiB of the answer's
+    body as far as it arrived (``b'{"code":1,"message":"Session ID unknown"}'``).
+    """
+
+    def __init__(self, message: str, status: int | None = None, body: bytes = b"") -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = body
+
+
+class FrameTooLarge(ProtocolError):
+    """A frame, or the message its fragments add up to, is longer than ``max_size``."""
+
+
+class LocalProtocolError(Exception):
+    """The caller did something illegal in this state, or passed what cannot be sent. A bug on our side."""

@@ -1,0 +1,26 @@
+"""The gevent house: Locust users that chat in real time, and what measures them.
+
+    from loadtest.users import RealtimeUser, on_schedule
+
+Importing it adds the ``--rt-`` flags to Locust and waits for its ``init``; nothing else is made here, since
+``--processes`` forks after the import.
+"""
+
+from locust import events
+
+from loadtest.users.house import attach
+from loadtest.users.options import add_arguments
+from loadtest.users.pacing import on_schedule
+from loadtest.users.user import PollingUser, RealtimeUser
+
+__all__ = ["PollingUser", "RealtimeUser", "on_schedule"]
+
+
+@events.init_command_line_parser.add_listener
+def _add_arguments(parser: object, **_: object) -> None:
+    add_arguments(parser)
+
+
+@events.init.add_listener
+def _attach(environment: object, runner: object, **_: object) -> None:
+    attach(environment, runner)

@@ -1,0 +1,71 @@
+"""How do deliveries get into Locust's own table without costing more than they took?
+
+``events.request.fire`` costs several microseconds, so deliveries are added a batch at a time, straight into
+the StatsEntry that Locust would have updated. These are numbers for the screen, rounded as Locust rounds;
+the report has its own. A contract test holds Locust to the fields used here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from locust.stats import bucket_response_time
+
+from loadtest.measure.histogram import Counts, upper_edge
+from loadtest.measure.operations import Operation
+from loadtest.measure.recorder import SeriesRow
+from loadtest.measure.units import MS
+
+_SHOWN = {
+    Operation.MESSAGE_DELIVER.value: "WSR",
+    Operation.MESSAGE_ECHO.value: "WSR",
+    Operation.MESSAGE_RESYNC.value: "WSR",
+    Operation.RECEIPT_DELIVER.value: "WSR",
+    Operation.TYPING_DELIVER.value: "WSR",
+    Operation.POLL_REQUEST.value: "GET",
+}
+
+
+class LostDelivery(Exception):
+    """Deliveries that were owed and did not come by their deadline."""
+
+
+class LeakedDelivery(Exception):
+    """Deliveries that reached somebody who was not in the conversation."""
+
+
+def show(stats: Any, rows: Iterable[Any]) -> None:
+    """Add what is new to Locust's table: times of deliveries and polls, and what was lost or leaked."""
+    for row in rows:
+        if not isinstance(row, SeriesRow) or row.operation not in _SHOWN:
+            continue
+        kind = _SHOWN[row.operation]
+        if row.latency.n:
+            _add(stats.get(row.operation, kind), row.latency)
+            _add(stats.total, row.latency)
+        if not Operation(row.operation).volatile:
+            _fail(stats, kind, row.operation, LostDelivery("not delivered by the deadline"), row.lost)
+            _fail(stats, kind, row.operation, LeakedDelivery("reached a non-member"), row.leaked)
+
+
+def _add(entry: Any, latency: Counts) -> None:
+    second = int(time.time())
+    buckets, counts = latency.pairs()
+    for bucket, count in zip(buckets.tolist(), counts.tolist(), strict=True):
+        rounded = bucket_response_time(upper_edge(bucket) / MS)
+        entry.response_times[rounded] = entry.response_times.get(rounded, 0) + count
+    entry.num_requests += latency.n
+    entry.num_reqs_per_sec[second] = entry.num_reqs_per_sec.get(second, 0) + latency.n
+    entry.last_request_timestamp = time.time()
+    entry.total_response_time += latency.sum_ns / MS
+    low, high = latency.min_ns / MS, latency.max_ns / MS
+    entry.min_response_time = low if entry.min_response_time is None else min(entry.min_response_time, low)
+    entry.max_response_time = max(entry.max_response_time, high)
+
+
+def _fail(stats: Any, kind: str, name: str, error: Exception, times: int) -> None:
+    for _ in range(times):
+        stats.log_request(kind, name, None, 0)
+        stats.log_error(kind, name, error)

@@ -1,0 +1,201 @@
+"""Which flags does a run have, and what do they mean?
+
+All share the prefix ``--rt-``; Locust reads them from the command line, ``LOCUST_RT_…`` variables,
+``locust.conf`` and ``[tool.locust]`` alike, and offers them in its web UI. They stay words until ``read``,
+so that the web UI may change them, and so that everything wrong with them is said at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from loadtest.contract.development import DEVELOPMENT_SECRET
+from loadtest.measure.units import SECOND, parse_duration, parse_rate
+
+DEFAULT_HOST = "http://127.0.0.1:3000"
+TRANSPORTS = ("websocket", "interval-polling")
+CLIENTS = ("native", "python-socketio")
+SECRETS = ("rt_token_secret",)
+"""Options whose values never leave the process."""
+
+_T = TypeVar("_T")
+
+
+class Flag(NamedTuple):
+    """One flag as the parser needs it."""
+
+    name: str
+    default: Any
+    help: str
+    choices: tuple[str, ...] | None = None
+    switch: bool = False
+
+
+FLAGS = (
+    Flag("transport", "websocket", "how users reach the server", TRANSPORTS),
+    Flag("client", "native", "Socket.IO client: our own, or the stock one to compare with", CLIENTS),
+    Flag("rate", "6/m", "messages each user sends: 6/m, 0.1/s; a bare number is per minute"),
+    Flag(
+        "room-size", "10", "members of a conversation, or sizes with their share of users: 2:80,20:18,200:2"
+    ),
+    Flag("payload-bytes", "150", "length of a message's body"),
+    Flag("seed", "1", "what two runs must share to ask the same at the same moments"),
+    Flag("warmup", "", "how long to warm up (default: the smaller of 30s and a fifth of -t)"),
+    Flag(
+        "drain", "", "the last part of -t, in which nothing is sent (default: the smaller of 10s and a fifth)"
+    ),
+    Flag("deadline", "10s", "a delivery that takes longer than this is lost"),
+    Flag("headers", "library", "whose request headers polling users send", ("library", "browser")),
+    Flag("compression", "off", "offer permessage-deflate", ("on", "off")),
+    Flag("contract", "", "TOML file that says how the application talks (default: the built-in contract)"),
+    Flag("out", "reports", "directory for run directories"),
+    Flag("token-secret", DEVELOPMENT_SECRET, "secret that signs the users' tokens"),
+    Flag("allow-remote", False, "put load on a host that is not this machine", switch=True),
+    Flag("fire-deliveries", False, "fire Locust's request event for each delivery (costly)", switch=True),
+)
+
+
+def add_arguments(parser: Any) -> None:
+    """Add our group to Locust's parser."""
+    group = parser.add_argument_group("realtime-loadtest")
+    for flag in FLAGS:
+        settings: dict[str, Any] = {"env_var": f"LOCUST_RT_{flag.name.upper().replace('-', '_')}"}
+        if flag.switch:
+            settings["action"] = "store_true"
+        else:
+            settings |= {"default": flag.default, "choices": flag.choices, "metavar": _metavar(flag)}
+        action = group.add_argument(f"--rt-{flag.name}", help=flag.help, **settings)
+        # What LocustArgumentParser.add_argument would set; a group of argparse does not pass it on.
+        action.include_in_web_ui = flag.name not in ("out", "allow-remote")
+        action.is_secret = action.dest in SECRETS
+        action.is_required = action.is_multiple = False
+
+
+def _metavar(flag: Flag) -> str | None:
+    return None if flag.choices else flag.name.upper().replace("-", "_")
+
+
+class Settings(NamedTuple):
+    """The flags of one run, understood. Rates per second, durations in ns; None: the default of the plan."""
+
+    host: str
+    transport: str
+    client: str
+    rate: float
+    room_sizes: tuple[tuple[int, float], ...]
+    """(members, share of users), shares adding up to 1."""
+    payload_bytes: int
+    seed: int
+    warmup_ns: int | None
+    drain_ns: int | None
+    deadline_ns: int
+    headers: str
+    compression: bool
+    contract: Path | None
+    out: Path
+    token_secret: str
+    allow_remote: bool
+    fire_deliveries: bool
+    run_time_ns: int | None
+
+
+class SettingsError(Exception):
+    """Flags that make no sense; ``faults`` has one line for each."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+def read(options: argparse.Namespace, host: str | None) -> Settings:
+    """Understand the flags. Raises SettingsError with every fault at once."""
+    faults: list[str] = []
+
+    def take(name: str, understand: Callable[[str], _T], fallback: _T) -> _T:
+        try:
+            return understand(str(getattr(options, "rt_" + name.replace("-", "_"))))
+        except ValueError as error:
+            faults.append(f"--rt-{name}: {error}")
+            return fallback
+
+    run_time = getattr(options, "run_time", None)
+    contract = str(options.rt_contract or "")
+    settings = Settings(
+        host=(host or DEFAULT_HOST).rstrip("/"),
+        transport=take("transport", _one_of(TRANSPORTS), ""),
+        client=take("client", _one_of(CLIENTS), ""),
+        rate=take("rate", parse_rate, 0.0),
+        room_sizes=take("room-size", parse_room_sizes, ()),
+        payload_bytes=take("payload-bytes", _positive, 0),
+        seed=take("seed", _whole, 0),
+        warmup_ns=take("warmup", _duration_or_default, None),
+        drain_ns=take("drain", _duration_or_default, None),
+        deadline_ns=take("deadline", _some_time, 0),
+        headers=take("headers", _one_of(("library", "browser")), ""),
+        compression=take("compression", _one_of(("on", "off")), "") == "on",
+        contract=Path(contract) if contract else None,
+        out=Path(options.rt_out),
+        token_secret=str(options.rt_token_secret),
+        allow_remote=bool(options.rt_allow_remote),
+        fire_deliveries=bool(options.rt_fire_deliveries),
+        run_time_ns=None if run_time is None else round(float(run_time) * SECOND),
+    )
+    if settings.client == "python-socketio" and settings.transport != "websocket":
+        faults.append("--rt-client python-socketio: only with --rt-transport websocket")
+    if faults:
+        raise SettingsError(faults)
+    return settings
+
+
+def parse_room_sizes(text: str) -> tuple[tuple[int, float], ...]:
+    """``10``, or ``2:80,20:18,200:2``: sizes with their shares of the users. Raises ValueError."""
+    wanted: list[tuple[int, float]] = []
+    for part in text.split(","):
+        size, _, share = part.partition(":")
+        try:
+            wanted.append((int(size), float(share) if share else 100.0))
+        except ValueError:
+            raise ValueError(f"{part!r} is no room size: write 10, or 2:80,20:18,200:2") from None
+    if any(size < 2 for size, _ in wanted):
+        raise ValueError(f"{text!r}: a conversation needs at least 2 members, one alone sends nothing")
+    total = sum(share for _, share in wanted)
+    if any(share <= 0 for _, share in wanted):
+        raise ValueError(f"{text!r}: a share must be greater than zero")
+    return tuple((size, share / total) for size, share in wanted)
+
+
+def _one_of(names: tuple[str, ...]) -> Callable[[str], str]:
+    def understand(text: str) -> str:
+        if text not in names:
+            raise ValueError(f"{text!r} is none of {', '.join(names)}")
+        return text
+
+    return understand
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no whole number") from None
+
+
+def _positive(text: str) -> int:
+    number = _whole(text)
+    if number < 1:
+        raise ValueError(f"{text!r} must be at least 1")
+    return number
+
+
+def _duration_or_default(text: str) -> int | None:
+    return None if text in ("", "None") else parse_duration(text)
+
+
+def _some_time(text: str) -> int:
+    duration = parse_duration(text)
+    if duration <= 0:
+        raise ValueError(f"{text!r} must be longer than nothing")
+    return duration

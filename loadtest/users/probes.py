@@ -1,0 +1,88 @@
+"""How is the generator itself doing? Without this, its own delays would be billed to the server.
+
+Ten times a second a timer says how late it ran (the ticks it missed count too); once a second the process
+says what it used. All of it goes into the Health of that second.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from pathlib import Path
+from time import perf_counter_ns
+from typing import Any
+
+from loadtest.measure.units import MS, SECOND
+from loadtest.users.live import LiveRun
+
+TICK_NS = 100 * MS
+_STAT = Path("/proc/stat")
+
+
+class Probes:
+    """The timers that watch one process during one run; ``each_second`` is called about once a second."""
+
+    def __init__(self, live: LiveRun) -> None:
+        self._live = live
+        self._due_ns = perf_counter_ns() + TICK_NS
+        self._second_ns = perf_counter_ns()
+        self._cpu_ns = time.process_time_ns()
+        self._steal = _steal()
+        self._gc_began_ns = 0
+        self._gc_worst_ns = 0
+        self._stopped = False
+        gc.callbacks.append(self._collected)
+        live.clock.call_at(self._due_ns, self._tick)
+
+    def stop(self) -> None:
+        """Watch no more."""
+        if not self._stopped:
+            self._stopped = True
+            gc.callbacks.remove(self._collected)
+
+    def _tick(self) -> None:
+        if self._stopped:
+            return
+        now_ns = perf_counter_ns()
+        loop_lag = self._live.health.loop_lag
+        # A loop that was stuck for a second missed nine ticks, each of them late in its own right.
+        while self._due_ns <= now_ns:
+            loop_lag.record(now_ns - self._due_ns)
+            self._due_ns += TICK_NS
+        try:
+            if now_ns - self._second_ns >= SECOND:
+                self._second(now_ns)
+        finally:
+            self._live.clock.call_at(self._due_ns, self._tick)
+
+    def _second(self, now_ns: int) -> None:
+        live = self._live
+        elapsed_ns = now_ns - self._second_ns
+        cpu_ns, steal = time.process_time_ns(), _steal()
+        health = live.health
+        health.cpu_percent = 100 * (cpu_ns - self._cpu_ns) / elapsed_ns
+        if steal is not None and self._steal is not None and steal[1] > self._steal[1]:
+            health.steal_percent = 100 * (steal[0] - self._steal[0]) / (steal[1] - self._steal[1])
+        health.gc_pause_ns, self._gc_worst_ns = self._gc_worst_ns, 0
+        health.connections = sum(link.sockets for link in live.links)
+        self._second_ns, self._cpu_ns, self._steal = now_ns, cpu_ns, steal
+        live.health = live.recorder.health(now_ns)
+        live.ledger.expire(now_ns)
+        for link in list(live.links):
+            link.check(now_ns)
+        live.each_second()
+
+    def _collected(self, phase: str, info: dict[str, Any]) -> None:
+        if phase == "start":
+            self._gc_began_ns = perf_counter_ns()
+        else:
+            self._gc_worst_ns = max(self._gc_worst_ns, perf_counter_ns() - self._gc_began_ns)
+
+
+def _steal() -> tuple[int, int] | None:
+    """(stolen, all) ticks of the machine since boot; None where there is no such file."""
+    try:
+        fields = [int(field) for field in _STAT.read_text().partition("\n")[0].split()[1:9]]
+    except (OSError, ValueError):
+        return None
+    return (fields[7], sum(fields)) if len(fields) == 8 else None

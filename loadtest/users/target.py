@@ -1,0 +1,241 @@
+"""Is there a server, does it speak the contract, may we put load on it? Asked before a run, not during it.
+
+Every refusal is one line that says what is wrong and what to do about it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import sys
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+from gevent import socket as gsocket
+
+from loadtest.contract import Contract, ContractError
+from loadtest.contract import load as load_contract
+from loadtest.contract.development import DEVELOPMENT_SECRET
+from loadtest.users.causes import Cause, ConnectFailed
+from loadtest.users.connection import Listeners, NativeConnection, Place
+from loadtest.users.http import Response, fetch
+from loadtest.users.link import Hearing
+from loadtest.users.options import Settings
+from loadtest.users.socket_link import SocketLink
+from loadtest.users.tokens import sign
+
+_TIMEOUT_S = 10.0
+
+
+class Refused(Exception):
+    """A run that must not start; ``str`` is one line for a person."""
+
+
+class Target(msgspec.Struct, frozen=True):
+    """What was found at the host. ``notes``: what a reader of the report should know about the server."""
+
+    url: str
+    loopback: bool
+    stats: bool
+    websocket: bool
+    rate_limit: int | None
+    ping_interval_s: float | None = None
+    ping_timeout_s: float | None = None
+    max_payload: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+def contract_of(settings: Settings) -> Contract:
+    """The contract that was asked for. Raises Refused."""
+    try:
+        return load_contract(settings.contract)
+    except ContractError as error:
+        raise Refused(str(error)) from None
+
+
+def locate(host: str) -> Place:
+    """Resolve the host once for all users. Raises Refused."""
+    parts = urlsplit(host)
+    if parts.scheme == "https":
+        raise Refused(f"{host}: https is not supported yet; use http, or a proxy that ends TLS")
+    if parts.scheme != "http" or not parts.hostname:
+        raise Refused(f"{host}: not a host; write it like -H http://127.0.0.1:3000")
+    if parts.path not in ("", "/"):
+        raise Refused(f"{host}: a host has no path; the path of Socket.IO is connect.path of the contract")
+    try:
+        port = parts.port or 80
+        found = gsocket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+    except ValueError:
+        raise Refused(f"{host}: the port is no number between 1 and 65535") from None
+    except OSError as error:
+        raise Refused(f"{host}: no such host ({error.strerror or error})") from None
+    family, _, _, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
+    return Place(int(family), address, parts.netloc, f"http://{parts.netloc}")
+
+
+def is_loopback(place: Place) -> bool:
+    """Whether the load would stay on this machine."""
+    return ipaddress.ip_address(place.address[0].partition("%")[0]).is_loopback
+
+
+def may_load(place: Place, settings: Settings) -> None:
+    """Never load a host by accident. Raises Refused."""
+    if is_loopback(place):
+        return
+    if settings.token_secret == DEVELOPMENT_SECRET:
+        raise Refused(
+            f"{place.base}: not this machine, and the development secret would sign the tokens; "
+            "name the server's own with --rt-token-secret"
+        )
+    if not settings.allow_remote and not _agreed(place):
+        raise Refused(
+            f"{place.base}: not this machine; if you mean to put load on it, say so: --rt-allow-remote"
+        )
+
+
+def _agreed(place: Place) -> bool:
+    if not sys.stdin.isatty():
+        return False
+    return input(f"{place.base} is not this machine. Put load on it? [y/N] ").strip().lower() in ("y", "yes")
+
+
+def examine(place: Place, settings: Settings, contract: Contract) -> Target:
+    """Talk to the server as one user would. Raises Refused."""
+    health = contract.connect.health
+    if health is not None:
+        response = _ask(place, health.path)
+        if not health.ok(response.status, _json(response)):
+            raise Refused(
+                f"{place.base}{health.path}: answered HTTP {response.status}, not as the contract "
+                f'"{contract.name}" says; is this the right server?'
+            )
+    config = _config(place, contract)
+    websocket = contract.connect.config is None or contract.connect.config.websocket(config)
+    stats = _has_stats(place, contract)
+    limit = _rate_limit(config)
+    target = Target(place.base, is_loopback(place), stats, websocket, limit, notes=_notes(limit, contract))
+    if settings.transport == "interval-polling":
+        return _examine_feed(target, settings, contract)
+    if not websocket:
+        raise Refused(
+            f"{place.base}: its /api/config says that WebSocket is off; use --rt-transport interval-polling"
+        )
+    return _examine_socket(place, settings, contract, target)
+
+
+def _ask(place: Place, path: str) -> Response:
+    try:
+        return fetch(place, path, _TIMEOUT_S)
+    except ConnectFailed as error:
+        if error.cause is Cause.PARSE_ERROR:
+            raise Refused(f"{place.base}: something listens there, but it does not speak HTTP") from None
+        raise Refused(_unreachable(place, error)) from None
+
+
+def _unreachable(place: Place, error: ConnectFailed) -> str:
+    if error.cause is Cause.CONNECT_REFUSED:
+        return (
+            f"{place.base}: no server there ({error.detail}); "
+            "start one with `loadtest serve`, or name yours with -H URL"
+        )
+    return f"{place.base}: {error.cause} ({error.detail})"
+
+
+def _json(response: Response) -> Any:
+    try:
+        return msgspec.json.decode(response.body)
+    except msgspec.DecodeError:
+        return None
+
+
+def _config(place: Place, contract: Contract) -> Any:
+    if contract.connect.config is None:
+        return None
+    response = _ask(place, contract.connect.config.path)
+    return _json(response) if response.status == 200 else None
+
+
+def _has_stats(place: Place, contract: Contract) -> bool:
+    if contract.hooks.stats is None:
+        return False
+    return _ask(place, contract.hooks.stats).status == 200
+
+
+def _rate_limit(config: Any) -> int | None:
+    limit = config.get("rateLimit") if isinstance(config, dict) else None
+    value = limit.get("limit") if isinstance(limit, dict) else None
+    return value if isinstance(value, int) else None
+
+
+def _notes(limit: int | None, contract: Contract) -> tuple[str, ...]:
+    usual = contract.documented.rate_limit
+    if limit is None or usual is None or limit == usual.limit:
+        return ()
+    said = (
+        "switched off"
+        if limit == 0
+        else f"raised to {limit}"
+        if limit > usual.limit
+        else f"lowered to {limit}"
+    )
+    return (f"The server's limit of {usual.limit} messages a minute per socket was {said} for this run.",)
+
+
+def _examine_feed(target: Target, settings: Settings, contract: Contract) -> Target:
+    if not contract.feeds:
+        raise Refused(f'contract "{contract.name}": has no [[feeds]], so users cannot poll')
+    return target
+
+
+def _examine_socket(place: Place, settings: Settings, contract: Contract, target: Target) -> Target:
+    """Connect, authenticate and leave again as a user of its own."""
+    made: list[NativeConnection] = []
+
+    def connect(listeners: Listeners, auth: Any) -> NativeConnection:
+        made.append(NativeConnection(place, contract.connect.path, auth, (), settings.compression, listeners))
+        return made[0]
+
+    user = "preflight"
+    identity = {"user": user, "device": "preflight", "token": sign(settings.token_secret, user)}
+    hearing = Hearing(lambda name, args, read_ns: None, lambda cause, why: None, _raise, lambda lag_ns: None)
+    link = SocketLink(contract, identity, connect, hearing)
+    try:
+        link.open(_TIMEOUT_S)
+        opened = made[0].opened
+        too_large = made[0].too_large(contract.send.emit or "", _longest(settings, contract, identity))
+    except ConnectFailed as error:
+        raise Refused(_not_let_in(place, contract, error)) from None
+    finally:
+        link.close()
+    if too_large is not None:
+        raise Refused(f"--rt-payload-bytes {settings.payload_bytes}: a {too_large}")
+    if opened is None:
+        return target
+    return msgspec.structs.replace(
+        target,
+        ping_interval_s=opened.ping_interval_ns / 1e9,
+        ping_timeout_s=opened.ping_timeout_ns / 1e9,
+        max_payload=opened.max_payload,
+    )
+
+
+def _raise(error: BaseException) -> None:
+    raise error
+
+
+def _longest(settings: Settings, contract: Contract, identity: dict[str, str]) -> list[object]:
+    variables = {**identity, "room": "r" * 32, "marker": "m" * 32, "body": "x" * settings.payload_bytes}
+    return contract.send.args(variables)
+
+
+def _not_let_in(place: Place, contract: Contract, error: ConnectFailed) -> str:
+    where = f"{place.base}{contract.connect.path}"
+    if error.cause is Cause.CONNECT_ERROR:
+        hint = "; is --rt-token-secret the server's?" if error.detail.startswith("AUTH_") else ""
+        return f"{place.base}: the server refused a user: {error.detail}{hint}"
+    if error.cause in (Cause.HANDSHAKE_REFUSED, Cause.PARSE_ERROR):
+        return f"{where}: no Socket.IO server there ({error.detail}); is connect.path of the contract right?"
+    if error.cause is Cause.CONNECT_TIMEOUT:
+        return f"{where}: something listens, but no Socket.IO handshake came of it ({error.detail})"
+    return _unreachable(place, error)

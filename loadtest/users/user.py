@@ -1,0 +1,399 @@
+"""What can a user do? The vocabulary that scenarios are written in, the same on every transport.
+
+class Chatter(RealtimeUser):
+    wait_time = on_schedule(of="send")
+
+    @task(6)
+    def send(self):
+        self.send_message()
+"""
+
+from __future__ import annotations
+
+from random import Random
+from time import perf_counter_ns
+from typing import Any
+
+from locust import User
+from locust.exception import StopUser
+
+from loadtest.contract import Action
+from loadtest.measure.ledger import Member, Room
+from loadtest.measure.operations import Operation
+from loadtest.measure.schedule import Schedule
+from loadtest.measure.units import SECOND
+from loadtest.users.causes import Cause, ConnectFailed
+from loadtest.users.feed_link import FeedLink
+from loadtest.users.link import ActionFailed, Hearing, Link, Outcome
+from loadtest.users.live import CONNECT_TIMEOUT_S, LiveRun
+from loadtest.users.pacing import on_schedule
+from loadtest.users.socket_link import SocketLink
+from loadtest.users.tokens import sign
+
+
+class RealtimeUser(User):
+    """A user with one conversation, over the transport that ``--rt-transport`` names.
+
+    ``room`` is the conversation it is in, None outside; ``rng`` its own seeded generator;
+    ``planned_ns`` the moment for which the running task was planned, until something uses it.
+    """
+
+    abstract = True
+    transport: str | None = None
+    """Pins the transport of a class; None takes what ``--rt-transport`` says."""
+    wait_time = on_schedule()
+
+    live: LiveRun
+    link: Link
+    member: Member
+    rng: Random
+    room: Room | None = None
+    schedule: Schedule | None = None
+    planned_ns: int | None = None
+    overdue = False
+    _seat: int | None = None
+    _last_seq = 0
+    _read_seq = 0
+    _opened_ns = 0
+
+    # -- life -------------------------------------------------------------------------------------------
+
+    def on_start(self) -> None:
+        """Connect, authenticate, join; then wait for the plan to begin."""
+        # Locust runs a first task before any wait; a no-op takes that place, so that none runs unplanned.
+        self._tasks.schedule_task(_nothing, first=True)
+        live = getattr(self.environment, "rt_live", None)
+        if live is None or live.closed:
+            raise StopUser
+        self.live = live
+        self._take_seat()
+        try:
+            self._enter()
+        except BaseException:
+            self._part()
+            raise
+
+    def on_stop(self) -> None:
+        """Part from the server; also for a user that came only half way."""
+        self._part()
+
+    def _take_seat(self) -> None:
+        live = self.live
+        kind = type(self).__name__
+        self._seat, room = live.seating(kind).take()
+        index = live.kind_index(kind)
+        name = f"{live.worker}.{index}.{self._seat}"
+        self.rng = Random(f"{live.settings.seed}:{name}")
+        self._conversation = f"{live.header.run}-{live.worker}-{index}-{room}"
+        user = f"{live.header.run}-{name}"
+        token = sign(live.settings.token_secret, user)
+        self._identity = {"user": user, "device": f"d-{name}", "token": token}
+        transport = self.transport or live.settings.transport
+        self.link = self._make_link(transport)
+        self.member = Member(name, transport, self.link.ordered)
+
+    def _make_link(self, transport: str) -> Link:
+        live = self.live
+        hearing = Hearing(self._heard, self._lost, live.fault, live.record_lag)
+        if transport == "interval-polling":
+            return FeedLink(
+                live.contract,
+                self._identity,
+                live.place,
+                live.settings.headers,
+                live.clock,
+                self.rng,
+                hearing,
+                self._polled,
+            )
+        return SocketLink(live.contract, self._identity, live.socket, hearing)
+
+    def _enter(self) -> None:
+        live = self.live
+        # Locust starts a second's worth of users in one instant; all at once they would queue behind one
+        # another here and bill the server for it.
+        live.clock.sleep_until(perf_counter_ns() + int(self.rng.random() * SECOND))
+        planned_ns = perf_counter_ns()
+        interval = live.recorder.connecting(Operation.SESSION_CONNECT, self.member.transport, planned_ns)
+        try:
+            self.link.open(CONNECT_TIMEOUT_S)
+            self._opened_ns = perf_counter_ns()
+            live.opened(self.link)
+            live.ledger.connected(self.member, True)
+            self.member.connection = self.link.name
+            joined_ns = self.join_room(self._conversation)
+        except (ConnectFailed, ActionFailed) as error:
+            interval.failed += 1
+            failure = ConnectFailed(error.cause, error.detail)
+            live.fire("WS", Operation.SESSION_CONNECT, None, failure)
+            live.gave_up(failure)
+            raise StopUser from None
+        done_ns = perf_counter_ns()
+        interval.record(planned_ns, planned_ns, done_ns)
+        for name, duration_ns in {**self.link.phases, "join": joined_ns}.items():
+            interval.record_phase(name, duration_ns)
+        live.fire("WS", Operation.SESSION_CONNECT, done_ns - planned_ns, None)
+        live.joined(self.link, planned_ns)
+
+    def _part(self) -> None:
+        if self._seat is None:
+            return
+        seat, self._seat = self._seat, None
+        self.live.ledger.connected(self.member, False)
+        self.live.parted(self.link)
+        self.link.close()
+        self.live.seating(type(self).__name__).give_back(seat)
+
+    @property
+    def _tasks(self) -> Any:
+        return self._taskset_instance
+
+    def choose_task(self) -> None:
+        """Queue the next task by our own seeded choice; Locust's would come from a generator all share."""
+        queue = self._tasks._task_queue
+        if not queue and not any(hasattr(task, "tasks") for task in self.tasks):
+            queue.append(self.rng.choice(self.tasks))
+
+    def take_planned(self) -> int:
+        """The planned moment of what is done now; a task's second act was planned by nobody, so for now."""
+        planned_ns, self.planned_ns = self.planned_ns, None
+        return perf_counter_ns() if planned_ns is None else planned_ns
+
+    # -- conversations ----------------------------------------------------------------------------------
+
+    def join_room(self, conversation: str) -> int:
+        """Enter a conversation, wait for the answer; returns how long it took (ns). Raises ActionFailed."""
+        live, member = self.live, self.member
+        action = live.contract.join
+        planned_ns = perf_counter_ns()
+        room = live.ledger.join_requested(conversation, member, planned_ns)
+        if action is not None:
+            outcome = self._perform(
+                Operation.SESSION_JOIN, action, planned_ns, room=conversation, since_seq=None
+            )
+            self._last_seq = self._read_seq = outcome.rule.last_seq(outcome.root) or 0
+            read_ns = outcome.read_ns
+        else:
+            read_ns = perf_counter_ns()
+        live.ledger.joined(conversation, member, read_ns)
+        self.room = room
+        return read_ns - planned_ns
+
+    def leave_room(self) -> None:
+        """Leave the conversation and wait for the answer. Raises ActionFailed."""
+        room, self.room = self.room, None
+        action = self.live.contract.leave
+        if room is None:
+            return
+        ledger = self.live.ledger
+        ledger.leave_requested(room.name, self.member, perf_counter_ns())
+        if action is not None:
+            outcome = self.link.perform(action, self._variables(room=room.name))
+            if not outcome.ok:
+                raise ActionFailed(Cause.CONNECT_ERROR, f"leaving was refused: {outcome.error}")
+        ledger.left(room.name, self.member, perf_counter_ns())
+
+    def switch_room(self) -> None:
+        """Leave the conversation for another one of the same population, chosen by the seed."""
+        self.take_planned()
+        kind = type(self).__name__
+        rooms = self.live.seating(kind).rooms
+        if self.room is None or rooms < 2 or self.overdue:
+            return
+        stem, _, here = self.room.name.rpartition("-")
+        there = (int(here) + 1 + self.rng.randrange(rooms - 1)) % rooms
+        try:
+            self.leave_room()
+            self.join_room(f"{stem}-{there}")
+        except ActionFailed as error:
+            self.live.fire("WSC", Operation.SESSION_JOIN, None, error)
+
+    def send_message(self, body: str | None = None) -> None:
+        """Say something to the conversation; never waits. A conversation of one hears nothing."""
+        live = self.live
+        self._say(
+            Operation.MESSAGE_DELIVER,
+            live.contract.send,
+            body=live.body(self.rng) if body is None else body,
+            echo=live.echoes,
+        )
+
+    def start_typing(self) -> None:
+        """Show the others that something is being written."""
+        typing = self.live.contract.typing
+        if typing is not None:
+            self._say(Operation.TYPING_DELIVER, typing.start)
+
+    def mark_read(self) -> None:
+        """Tell the others how far one has read; nothing if nothing came since."""
+        action = self.live.contract.read
+        if action is not None and self._last_seq > self._read_seq:
+            self._read_seq = self._last_seq
+            self._say(Operation.RECEIPT_DELIVER, action, seq=self._last_seq)
+        else:
+            self.take_planned()
+
+    def _say(self, operation: Operation, action: Action, echo: bool = False, **variables: object) -> None:
+        planned_ns = self.take_planned()
+        room, live = self.room, self.live
+        if room is None or len(room.members) < 2:
+            return
+        marker, number = live.ledger.marker(self.member)
+        errand = _Said(self, operation, action, room, marker, number, planned_ns, echo)
+        if self.overdue:
+            errand.failed(Cause.INTERNAL, "the backlog is too long")
+            return
+        variables.update(self._variables(room=room.name, marker=marker))
+        self.link.send(action, variables, errand)
+
+    def _variables(self, **more: object) -> dict[str, object]:
+        return {**self._identity, **more}
+
+    def _perform(self, operation: Operation, action: Action, planned_ns: int, **variables: object) -> Outcome:
+        """An action that the journey waits for, recorded under ``operation``. Raises ActionFailed."""
+        live, transport = self.live, self.member.transport
+        begun = live.plan.begun_ns is not None and self.schedule is not None
+        where = live.recorder.interval if begun else live.recorder.connecting
+        interval = where(operation, transport, planned_ns)
+        try:
+            outcome = self.link.perform(action, self._variables(**variables))
+            if not outcome.ok:
+                raise ActionFailed(Cause.CONNECT_ERROR, f"refused: {outcome.error}")
+        except ActionFailed:
+            interval.failed += 1
+            raise
+        interval.record(planned_ns, outcome.sent_ns, outcome.read_ns)
+        return outcome
+
+    # -- called on the hub ------------------------------------------------------------------------------
+
+    def _heard(self, name: str, args: list[Any], read_ns: int) -> None:
+        """An event of the server; the hot path."""
+        live = self.live
+        route = live.routes.get(name)
+        if route is None:
+            self._heard_other(name, args)
+            return
+        operation, delivery = route
+        marker = delivery.marker(args)
+        if marker is not None:
+            self.member.arrived_ns = self.link.arrived_ns
+            live.ledger.delivered(marker, operation, self.member, read_ns)
+        if operation is Operation.MESSAGE_DELIVER:
+            seq = delivery.seq(args)
+            if seq is not None and seq > self._last_seq:
+                self._last_seq = seq
+        self.on_event(name, args)
+
+    def _heard_other(self, name: str, args: list[Any]) -> None:
+        rule = self.live.errors.get(name)
+        if rule is not None:
+            code = self.live.contract.counted_as(rule.code(args))
+            self.live.recorder.count(f"server_error.{code}")
+        else:
+            self.live.recorder.count("unknown_events")
+        self.on_event(name, args)
+
+    def on_event(self, name: str, args: list[Any]) -> None:
+        """For scenarios that want to hear events themselves; runs on the hub and must not block."""
+
+    def _polled(self, planned_ns: int, sent_ns: int, read_ns: int, error: str | None) -> None:
+        live = self.live
+        interval = live.recorder.interval(Operation.POLL_REQUEST, self.member.transport, planned_ns)
+        if live.closed:
+            return
+        if error is None:
+            interval.record(planned_ns, sent_ns, read_ns)
+        else:
+            interval.failed += 1
+            live.fire("GET", Operation.POLL_REQUEST, None, ConnectFailed(Cause.TRANSPORT_ERROR, error))
+
+    def _lost(self, cause: Cause, detail: str) -> None:
+        live = self.live
+        live.ledger.connected(self.member, False)
+        live.lost(self.link, self.member.name, self._opened_ns, cause, detail)
+        if not live.closed:
+            live.fire("WS", Operation.SESSION_CONNECT, None, ConnectFailed(cause, detail))
+
+
+class PollingUser(RealtimeUser):
+    """The same user without a socket: requests, and a feed it polls, whatever ``--rt-transport`` says."""
+
+    abstract = True
+    transport = "interval-polling"
+
+
+class _Said:
+    """Something said to a conversation, on its way."""
+
+    __slots__ = ("_action", "_echo", "_marker", "_number", "_operation", "_planned_ns", "_room", "_user")
+
+    def __init__(
+        self,
+        user: RealtimeUser,
+        operation: Operation,
+        action: Action,
+        room: Room,
+        marker: str,
+        number: int,
+        planned_ns: int,
+        echo: bool,
+    ) -> None:
+        self._user = user
+        self._operation = operation
+        self._action = action
+        self._room = room
+        self._marker = marker
+        self._number = number
+        self._planned_ns = planned_ns
+        self._echo = echo
+
+    @property
+    def _is_message(self) -> bool:
+        return self._operation is Operation.MESSAGE_DELIVER
+
+    def left(self, sent_ns: int) -> None:
+        """It is on its way: everybody present is owed it now."""
+        user = self._user
+        wants_ack = self._is_message and (
+            self._action.ack is not None or user.member.transport != "websocket"
+        )
+        user.live.ledger.sent(
+            self._marker,
+            self._number,
+            self._operation,
+            self._room,
+            user.member,
+            self._planned_ns,
+            sent_ns,
+            self._echo,
+            wants_ack,
+        )
+        if self._is_message:
+            user.live.recorder.count("sent")
+
+    def answered(self, outcome: Outcome) -> None:
+        """The server took it, or refused it."""
+        live = self._user.live
+        if outcome.ok:
+            live.ledger.acked(self._marker, outcome.read_ns)
+            if self._is_message and not live.closed:
+                live.fire("WSC", Operation.MESSAGE_ACK, outcome.read_ns - self._planned_ns, None)
+            return
+        live.ledger.refused(self._marker, outcome.read_ns)
+        error = live.contract.counted_as(outcome.error)
+        live.recorder.count(f"refused.{error}")
+        if not live.closed:
+            live.fire("WSC", Operation.MESSAGE_ACK, None, ActionFailed(Cause.CONNECT_ERROR, error))
+
+    def failed(self, cause: Cause, detail: str) -> None:
+        """It could not leave: nobody will get it, and that is counted."""
+        user = self._user
+        user.live.ledger.not_sent(self._operation, self._room, user.member, self._planned_ns, self._echo)
+        user.live.recorder.count("not_sent")
+        if self._is_message:
+            user.live.fire("WSE", Operation.MESSAGE_DELIVER, None, ActionFailed(cause, detail))
+
+
+def _nothing(user: RealtimeUser) -> None:
+    """A task that does nothing."""

@@ -1,0 +1,236 @@
+"""How do bytes get from a socket to a protocol and back, at the least cost per event?
+
+One libev watcher per connection, whose callback runs on the hub: no reader greenlet, no switch per event.
+The read is stamped before anything is parsed, and where the platform has SO_TIMESTAMPNS the kernel's own
+arrival stamp comes with it: the difference, the receive lag, is the generator's own delay, measured
+instead of guessed. Writes go straight to the socket; what it does not take waits in a bounded queue.
+"""
+
+from __future__ import annotations
+
+import _socket
+import socket
+import struct
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable
+from time import perf_counter_ns, time_ns
+from typing import Any, Protocol
+
+from gevent import get_hub
+from gevent import socket as gsocket
+
+from loadtest.measure.units import SECOND
+from loadtest.users import tcp
+from loadtest.users.causes import Cause, ConnectFailed, cause_of
+
+QUEUE_LIMIT = 1 << 20
+"""Bytes that may wait for a server that does not read; beyond it the connection is given up."""
+
+_READ, _WRITE = 1, 2
+_SO_TIMESTAMPNS = 35
+_TIMESPEC = struct.Struct("=qq")
+_ANCILLARY = socket.CMSG_SPACE(_TIMESPEC.size) if hasattr(socket, "CMSG_SPACE") else 0
+_STAMPED = sys.platform.startswith("linux") and struct.calcsize("l") == 8
+
+# All reads of a process happen one after the other on its hub: one buffer serves every connection. Who
+# keeps bytes copies them.
+_buffer = bytearray(1 << 16)
+_view = memoryview(_buffer)
+_into = [_buffer]
+
+
+class Owner(Protocol):
+    """Who uses a Wire. ``failed`` hears of exceptions that must not reach the hub."""
+
+    def received(self, data: memoryview, read_ns: int) -> None:
+        """Bytes were read at ``read_ns``; the memory is reused after the call."""
+
+    def ended(self, cause: Cause, detail: str) -> None:
+        """The connection is over, and already closed."""
+
+    def failed(self, error: BaseException) -> None:
+        """The code behind ``received`` raised; the connection is over, and already closed."""
+
+
+class Wire:
+    """One TCP connection on the hub. ``arrived_ns``: kernel stamp of the newest read, None where unknown.
+
+    lag: told the receive lag (ns) of each read.
+    """
+
+    __slots__ = (
+        "_carried",
+        "_descriptor",
+        "_lag",
+        "_owner",
+        "_queue",
+        "_queued",
+        "_raw",
+        "_read_watcher",
+        "_write_watcher",
+        "arrived_ns",
+        "closed",
+        "received_bytes",
+        "sent_bytes",
+    )
+
+    def __init__(self, owner: Owner, lag: Callable[[int], object]) -> None:
+        self._owner = owner
+        self._lag = lag
+        self._raw: Any = None
+        self._read_watcher: Any = None
+        self._write_watcher: Any = None
+        self._queue: deque[bytes] | None = None
+        self._queued = 0
+        self._carried = tcp.Carried()
+        self.arrived_ns: int | None = None
+        self.closed = False
+        self.sent_bytes = self.received_bytes = 0
+
+    def connect(self, family: int, address: tuple[Any, ...], timeout_s: float) -> None:
+        """Open the connection; blocks the greenlet. Raises ConnectFailed."""
+        sock = None
+        try:
+            sock = gsocket.socket(family, socket.SOCK_STREAM)
+            sock.settimeout(timeout_s)
+            sock.connect(address)
+        except OSError as error:
+            if sock is not None:
+                sock.close()
+            timed_out = isinstance(error, TimeoutError)
+            cause = Cause.CONNECT_TIMEOUT if timed_out else cause_of(error)
+            raise ConnectFailed(cause, error.strerror or str(error)) from None
+        self._start(sock)
+
+    def _start(self, sock: Any) -> None:
+        # Below gevent's wrapper, which would block the hub's greenlet; it gives up the descriptor to us.
+        self._descriptor = sock.detach()
+        self._raw = raw = _socket.socket(fileno=self._descriptor)
+        raw.setblocking(False)
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if _STAMPED:
+            raw.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        self._read_watcher = get_hub().loop.io(self._descriptor, _READ)
+        self._read_watcher.start(self._readable if _STAMPED else self._readable_unstamped)
+
+    def write(self, chunks: Iterable[bytes]) -> None:
+        """Send now what the socket takes, queue the rest in order."""
+        for data in chunks:
+            if not data or self.closed:
+                continue
+            if self._queue:
+                self._enqueue(data)
+                continue
+            try:
+                sent = self._raw.send(data)
+            except BlockingIOError:
+                sent = 0
+            except OSError as error:
+                self._end(cause_of(error), error.strerror or str(error))
+                return
+            self.sent_bytes += sent
+            if sent < len(data):
+                self._enqueue(data[sent:] if sent else data)
+
+    def _enqueue(self, data: bytes) -> None:
+        if self._queue is None:
+            self._queue = deque()
+        if self._queued + len(data) > QUEUE_LIMIT:
+            self._end(Cause.WRITE_QUEUE_FULL, f"{self._queued} bytes wait for a server that does not read")
+            return
+        self._queue.append(data)
+        self._queued += len(data)
+        if self._write_watcher is None:
+            self._write_watcher = get_hub().loop.io(self._descriptor, _WRITE)
+        self._write_watcher.start(self._writable)
+
+    def _writable(self) -> None:
+        try:
+            queue = self._queue
+            while queue:
+                data = queue[0]
+                sent = self._raw.send(data)
+                self.sent_bytes += sent
+                self._queued -= sent
+                if sent < len(data):
+                    queue[0] = data[sent:]
+                    return
+                queue.popleft()
+            self._write_watcher.stop()
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self._end(cause_of(error), error.strerror or str(error))
+        except Exception as error:
+            self._broken(error)
+
+    def _readable(self) -> None:
+        """The hot path. Nothing may leave it: an exception would stop the watcher for good, silently."""
+        try:
+            size, ancillary, _, _ = self._raw.recvmsg_into(_into, _ANCILLARY)
+            read_ns = perf_counter_ns()
+            if not size:
+                self._end(Cause.TRANSPORT_CLOSE, "end of stream")
+                return
+            if ancillary:
+                seconds, nanoseconds = _TIMESPEC.unpack(ancillary[0][2])
+                lag = time_ns() - (seconds * SECOND + nanoseconds)
+                self.arrived_ns = read_ns - lag
+                self._lag(lag)
+            self.received_bytes += size
+            self._owner.received(_view[:size], read_ns)
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self._end(cause_of(error), error.strerror or str(error))
+        except Exception as error:
+            self._broken(error)
+
+    def _readable_unstamped(self) -> None:
+        try:
+            size = self._raw.recv_into(_buffer)
+            read_ns = perf_counter_ns()
+            if not size:
+                self._end(Cause.TRANSPORT_CLOSE, "end of stream")
+                return
+            self.received_bytes += size
+            self._owner.received(_view[:size], read_ns)
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self._end(cause_of(error), error.strerror or str(error))
+        except Exception as error:
+            self._broken(error)
+
+    def _end(self, cause: Cause, detail: str) -> None:
+        if not self.closed:
+            self.close()
+            self._owner.ended(cause, detail)
+
+    def _broken(self, error: BaseException) -> None:
+        self.close()
+        self._owner.failed(error)
+
+    def carried(self) -> tcp.Carried:
+        """Bytes and segments so far; the last known once closed."""
+        if self._raw is not None and not self.closed:
+            info = tcp.read(self._raw)
+            self._carried = info or tcp.Carried(self.sent_bytes, self.received_bytes)
+        return self._carried
+
+    def close(self) -> None:
+        """Close; the watchers first, or a new connection with the same descriptor would get our events."""
+        if self.closed or self._raw is None:
+            self.closed = True
+            return
+        self.carried()
+        self.closed = True
+        for watcher in (self._read_watcher, self._write_watcher):
+            if watcher is not None:
+                watcher.stop()
+                watcher.close()
+        self._raw.close()
+
+
+METHOD = tcp.TCP_INFO if sys.platform.startswith("linux") else tcp.ESTIMATED
