@@ -78,6 +78,10 @@ class Connection(Protocol):
     def session(self) -> str:
         """The server's id of this connection."""
 
+    @property
+    def ping_interval_ns(self) -> int | None:
+        """How often the server pings; None before it said so."""
+
     def open(self, timeout_s: float) -> None:
         """Connect up to the namespace; blocks the greenlet. Raises ConnectFailed."""
 
@@ -141,6 +145,11 @@ class NativeConnection:
     def session(self) -> str:
         """The Socket.IO id."""
         return self._client.sid or ""
+
+    @property
+    def ping_interval_ns(self) -> int | None:
+        """How often the server pings."""
+        return None if self.opened is None else self.opened.ping_interval_ns
 
     def open(self, timeout_s: float) -> None:
         """Connect up to the namespace. Raises ConnectFailed."""

@@ -24,6 +24,7 @@ from typing import Any
 
 import gevent
 import msgspec
+import psutil
 from gevent import get_hub
 from locust import argument_parser
 from locust.runners import LocalRunner, MasterRunner, WorkerRunner
@@ -80,6 +81,9 @@ def _leave(line: str) -> None:
     """End the process with one line, as a wrong flag does."""
     sys.stderr.write(line + "\n")
     sys.stderr.flush()
+    # Workers forked by --processes would wait a minute for a master that is gone; Locust forgets them.
+    for child in psutil.Process().children():
+        child.terminate()
     raise SystemExit(USAGE)
 
 
@@ -170,7 +174,8 @@ class Keeping:
         """A new run, or None where preflight refuses one that the web UI asked for."""
         options = self.environment.parsed_options
         try:
-            self.preflight()
+            if self.environment.web_ui is not None or self.target is None:
+                self.preflight()  # the form may have changed everything; without one it was done at init
         except (Refused, SettingsError) as error:
             logger.error("%s", error)
             gevent.spawn(self.runner.stop)

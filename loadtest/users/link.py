@@ -52,6 +52,18 @@ class Hearing(NamedTuple):
     lag: Callable[[int], object]
 
 
+class Heartbeat(NamedTuple):
+    """What a link does while nobody does anything: once in ``period_ns``.
+
+    A window of fewer than ``fair`` periods samples it badly. carried: what one costs by the protocol, for
+    links whose window was too short; None where that has to be measured.
+    """
+
+    period_ns: int
+    fair: int
+    carried: Carried | None
+
+
 class Link(Protocol):
     """One user's way to the server. ``phases``: ns of the parts of ``open``."""
 
@@ -81,6 +93,10 @@ class Link(Protocol):
     @property
     def arrived_ns(self) -> int | None:
         """The kernel's stamp of what is being read."""
+
+    @property
+    def heartbeat(self) -> Heartbeat | None:
+        """What idling does; None if unknown."""
 
     @property
     def name(self) -> str:

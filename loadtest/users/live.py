@@ -29,12 +29,14 @@ from loadtest.users.connection import Connection, Listeners, NativeConnection, P
 from loadtest.users.link import Link
 from loadtest.users.options import Settings
 from loadtest.users.seating import Seating
-from loadtest.users.tcp import Carried
+from loadtest.users.tcp import ESTIMATED, Carried
 from loadtest.users.wire import METHOD
 
 logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S = 20.0
+QUIET_AFTER_NS = 6 * SECOND
+"""Into the drain; by then the server's own "stopped typing", five seconds after a start, has come too."""
 _TEXT_POOL = 1 << 16
 
 
@@ -191,7 +193,7 @@ class LiveRun:
         drain_from = self.plan.drain_from_ns
         if drain_from is not None:
             self.clock.call_at(drain_from, self._drain)
-            self.clock.call_at(drain_from + self.plan.drain_ns // 2, self._quiet)
+            self.clock.call_at(drain_from + QUIET_AFTER_NS, self._quiet)
         self.begun.set()
 
     def _measure(self) -> None:
@@ -206,7 +208,7 @@ class LiveRun:
             self._active = {}
 
     def _quiet(self) -> None:
-        """Half the drain is over. What flows from here on, with nothing under way, is what idling costs."""
+        """What flows from here on, with nothing under way, is what idling costs."""
         if self.held and not self.closed and not self.ledger.under_way:
             now_ns = perf_counter_ns()
             self._idle = {link: (now_ns, link.carried()) for link in self.links}
@@ -223,9 +225,24 @@ class LiveRun:
             return
         self.hold()
         self.closed = True
-        if self._idle:
-            self._settle_traffic("idle", self._idle)
+        self._settle_idle()
         self.ledger.close(perf_counter_ns())
+
+    def _settle_idle(self) -> None:
+        """Idle bytes where the window was long enough to sample them, by the protocol where it was not."""
+        now_ns = perf_counter_ns()
+        for link in self.links:
+            heartbeat = link.heartbeat
+            if heartbeat is None:
+                continue
+            from_ns, before = self._idle.get(link, (now_ns, Carried()))
+            if now_ns - from_ns >= heartbeat.fair * heartbeat.period_ns:
+                self._traffic("idle", link.transport, 1, now_ns - from_ns, link.carried().minus(before))
+            elif heartbeat.carried is not None:
+                row = TrafficRow(
+                    link.transport, "idle", ESTIMATED, 1, heartbeat.period_ns, *heartbeat.carried
+                )
+                self.recorder.traffic(row)
 
     def _settle_traffic(self, regime: str, since: dict[Link, tuple[int, Carried]]) -> None:
         now_ns = perf_counter_ns()
@@ -233,7 +250,7 @@ class LiveRun:
             self._traffic(regime, link.transport, 1, now_ns - from_ns, link.carried().minus(before))
 
     def _traffic(self, regime: str, transport: str, users: int, user_ns: int, carried: Carried) -> None:
-        method = METHOD if carried.segments_received else "estimated"
+        method = METHOD if carried.segments_received else ESTIMATED
         self.recorder.traffic(TrafficRow(transport, regime, method, users, user_ns, *carried))
 
     # -- recording --------------------------------------------------------------------------------------

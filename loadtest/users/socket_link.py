@@ -6,11 +6,22 @@ from collections.abc import Callable
 from time import perf_counter_ns
 from typing import Any
 
-from loadtest.contract import Action, Contract
+from gevent.event import AsyncResult
+
+from loadtest.contract import Action, Contract, HttpCall
 from loadtest.contract.answers import AckRule
 from loadtest.users.causes import Cause, ConnectFailed
 from loadtest.users.connection import Connection, Listeners, NotConnected, call
-from loadtest.users.link import ACTION_TIMEOUT_S, ActionFailed, Errand, Hearing, Outcome, Variables
+from loadtest.users.link import (
+    ACTION_TIMEOUT_S,
+    ActionFailed,
+    Errand,
+    Hearing,
+    Heartbeat,
+    Outcome,
+    Variables,
+)
+from loadtest.users.requests import Requests
 from loadtest.users.tcp import Carried
 
 Connect = Callable[[Listeners, object | None], Connection]
@@ -23,15 +34,37 @@ class SocketLink:
     transport = "websocket"
     ordered = True
 
-    __slots__ = ("_connection", "_contract", "_hearing", "_identity", "_open", "phases")
+    __slots__ = (
+        "_awaited",
+        "_connection",
+        "_contract",
+        "_hearing",
+        "_identity",
+        "_make_requests",
+        "_open",
+        "_requests",
+        "phases",
+    )
 
-    def __init__(self, contract: Contract, identity: Variables, connect: Connect, hearing: Hearing) -> None:
+    def __init__(
+        self,
+        contract: Contract,
+        identity: Variables,
+        connect: Connect,
+        hearing: Hearing,
+        make_requests: Callable[[], Requests],
+    ) -> None:
+        self._make_requests = make_requests
+        self._requests: Requests | None = None
+        self._awaited: AsyncResult | None = None
         self._contract = contract
         self._identity = identity
         self._hearing = hearing
         self._open = False
         self.phases: dict[str, int] = {}
-        listeners = Listeners(hearing.event, self._lost, hearing.fault, hearing.lag)
+        waits = contract.authenticate is not None and contract.authenticate.wait is not None
+        on_event = self._heard_before_open if waits else hearing.event
+        listeners = Listeners(on_event, self._lost, hearing.fault, hearing.lag)
         self._connection = connect(listeners, contract.connect.auth(identity))
 
     def open(self, timeout_s: float) -> None:
@@ -53,19 +86,31 @@ class SocketLink:
         rule = self._contract.authenticate
         assert rule is not None
         args = rule.args(self._identity)
-        if rule.ack is None:
-            self._connection.emit(rule.emit, args)
-            return
+        self._awaited = AsyncResult() if rule.wait is not None else None
         try:
-            answer, _, _ = call(self._connection, rule.emit, args, timeout_s)
+            if rule.ack is None:
+                self._connection.emit(rule.emit, args)
+            else:
+                answer, _, _ = call(self._connection, rule.emit, args, timeout_s)
+                if not rule.ack.ok(answer):
+                    said = rule.ack.error(answer) or f"{rule.emit} was refused"
+                    raise ConnectFailed(Cause.CONNECT_ERROR, said)
+            if self._awaited is not None and not self._awaited.wait(timeout_s):
+                raise TimeoutError(f"no {rule.wait} within {timeout_s:g} s")
         except (TimeoutError, NotConnected) as error:
             raise ConnectFailed(Cause.CONNECT_TIMEOUT, str(error) or f"lost during {rule.emit}") from None
-        if not rule.ack.ok(answer):
-            raise ConnectFailed(Cause.CONNECT_ERROR, rule.ack.error(answer) or f"{rule.emit} was refused")
+
+    def _heard_before_open(self, name: str, args: list[Any], read_ns: int) -> None:
+        rule = self._contract.authenticate
+        if self._awaited is not None and rule is not None and name == rule.wait:
+            self._awaited.set(True)
+        self._hearing.event(name, args, read_ns)
 
     def send(self, action: Action, variables: Variables, errand: Errand) -> None:
         """Do it without waiting."""
-        assert action.emit is not None
+        if action.emit is None:
+            self._over_http().send(_http(action), variables, errand)
+            return
         args = action.args(variables)
         try:
             if action.ack is None:
@@ -79,7 +124,8 @@ class SocketLink:
 
     def perform(self, action: Action, variables: Variables) -> Outcome:
         """Do it and wait for the answer. Raises ActionFailed."""
-        assert action.emit is not None
+        if action.emit is None:
+            return self._over_http().perform(_http(action), variables)
         args = action.args(variables)
         rule = action.ack
         try:
@@ -93,6 +139,12 @@ class SocketLink:
             raise ActionFailed(Cause.ACK_TIMEOUT, str(error)) from None
         return Outcome(rule.ok(answer), rule.error(answer), rule, answer, sent_ns, read_ns)
 
+    def _over_http(self) -> Requests:
+        """For what the application does over HTTP although it has a socket."""
+        if self._requests is None:
+            self._requests = self._make_requests()
+        return self._requests
+
     def _lost(self, cause: Cause, detail: str) -> None:
         self._open = False
         self._hearing.lost(cause, detail)
@@ -103,17 +155,24 @@ class SocketLink:
 
     def carried(self) -> Carried:
         """Bytes and segments so far."""
-        return self._connection.carried()
+        carried = self._connection.carried()
+        return carried if self._requests is None else carried.plus(self._requests.pool.carried())
 
     @property
     def sockets(self) -> int:
-        """0 or 1."""
-        return int(self._open)
+        """Connections open now."""
+        return int(self._open) + (self._requests.pool.sockets if self._requests is not None else 0)
 
     @property
     def arrived_ns(self) -> int | None:
         """The kernel's stamp of the frame being read."""
         return self._connection.arrived_ns
+
+    @property
+    def heartbeat(self) -> Heartbeat | None:
+        """Engine.IO's ping and pong: a 3-byte frame down, a masked one of 7 up, and an ACK for the pong."""
+        period_ns = self._connection.ping_interval_ns
+        return Heartbeat(period_ns, 5, Carried(7, 3, 1, 2)) if period_ns else None
 
     @property
     def name(self) -> str:
@@ -124,6 +183,13 @@ class SocketLink:
         """Say goodbye."""
         self._open = False
         self._connection.close()
+        if self._requests is not None:
+            self._requests.pool.close()
+
+
+def _http(action: Action) -> HttpCall:
+    assert action.http is not None  # the contract's loader lets no action have neither
+    return action.http
 
 
 class _Answer:

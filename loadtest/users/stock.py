@@ -18,6 +18,7 @@ from engineio.exceptions import ConnectionError as EngineError
 from socketio.exceptions import ConnectionError as StockError
 from socketio.exceptions import SocketIOError
 
+from loadtest.measure.units import SECOND
 from loadtest.users import tcp
 from loadtest.users.causes import Cause, ConnectFailed, cause_of
 from loadtest.users.connection import Listeners, NotConnected, OnAck, Place
@@ -73,6 +74,12 @@ class StockConnection:
     def session(self) -> str:
         """The Socket.IO id."""
         return self._sio.get_sid() or ""
+
+    @property
+    def ping_interval_ns(self) -> int | None:
+        """How often the server pings."""
+        seconds = self._sio.eio.ping_interval
+        return None if seconds is None else round(seconds * SECOND)
 
     def open(self, timeout_s: float) -> None:
         """Connect up to the namespace. Raises ConnectFailed; the library tells no phases apart."""

@@ -22,6 +22,7 @@ from loadtest.users.connection import Listeners, NativeConnection, Place
 from loadtest.users.http import Response, fetch
 from loadtest.users.link import Hearing
 from loadtest.users.options import Settings
+from loadtest.users.requests import Requests
 from loadtest.users.socket_link import SocketLink
 from loadtest.users.tokens import sign
 
@@ -199,7 +200,13 @@ def _examine_socket(place: Place, settings: Settings, contract: Contract, target
     user = "preflight"
     identity = {"user": user, "device": "preflight", "token": sign(settings.token_secret, user)}
     hearing = Hearing(lambda name, args, read_ns: None, lambda cause, why: None, _raise, lambda lag_ns: None)
-    link = SocketLink(contract, identity, connect, hearing)
+    link = SocketLink(
+        contract,
+        identity,
+        connect,
+        hearing,
+        lambda: Requests(contract, identity, place, settings.headers, hearing),
+    )
     try:
         link.open(_TIMEOUT_S)
         opened = made[0].opened

@@ -27,6 +27,7 @@ from loadtest.users.feed_link import FeedLink
 from loadtest.users.link import ActionFailed, Hearing, Link, Outcome
 from loadtest.users.live import CONNECT_TIMEOUT_S, LiveRun
 from loadtest.users.pacing import on_schedule
+from loadtest.users.requests import Requests
 from loadtest.users.socket_link import SocketLink
 from loadtest.users.tokens import sign
 
@@ -106,7 +107,13 @@ class RealtimeUser(User):
                 hearing,
                 self._polled,
             )
-        return SocketLink(live.contract, self._identity, live.socket, hearing)
+        return SocketLink(
+            live.contract,
+            self._identity,
+            live.socket,
+            hearing,
+            lambda: Requests(live.contract, self._identity, live.place, live.settings.headers, hearing),
+        )
 
     def _enter(self) -> None:
         live = self.live
@@ -198,7 +205,7 @@ class RealtimeUser(User):
         self.take_planned()
         kind = type(self).__name__
         rooms = self.live.seating(kind).rooms
-        if self.room is None or rooms < 2 or self.overdue:
+        if self.room is None or rooms < 2 or self.overdue or self.live.contract.leave is None:
             return
         stem, _, here = self.room.name.rpartition("-")
         there = (int(here) + 1 + self.rng.randrange(rooms - 1)) % rooms

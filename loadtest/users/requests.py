@@ -1,0 +1,99 @@
+"""How does a user do something over HTTP? The contract's requests, over the user's own connections."""
+
+from __future__ import annotations
+
+from time import perf_counter_ns
+
+import msgspec
+from gevent import Timeout
+from gevent.event import AsyncResult
+
+from loadtest.contract import Contract, HttpCall
+from loadtest.users.causes import Cause
+from loadtest.users.connection import Place
+from loadtest.users.http import HttpPool, Request, Response, compose
+from loadtest.users.link import ACTION_TIMEOUT_S, ActionFailed, Errand, Hearing, Outcome, Variables
+
+
+class Requests:
+    """One user's requests. ``pool``: its connections, for who sends requests of another kind over them."""
+
+    def __init__(
+        self, contract: Contract, identity: Variables, place: Place, headers: str, hearing: Hearing
+    ) -> None:
+        lines: list[tuple[str, str]] = [("Host", place.host)]
+        if contract.headers is not None:
+            variables = {**identity, "host": place.host, "origin": place.base}
+            lines = contract.headers.lines("browser" if headers == "browser" else "library", variables)
+        self.head = "".join(f"{name}: {value}\r\n" for name, value in lines).encode("latin-1")
+        self.pool = HttpPool(place, perf_counter_ns, hearing.fault, hearing.lag, ACTION_TIMEOUT_S)
+
+    def send(self, call: HttpCall, variables: Variables, errand: Errand) -> None:
+        """Do it without waiting."""
+        trip = _Trip(call, errand)
+        content = compose(call.method, call.target(variables), self.head, _encoded(call.body(variables)))
+        self.pool.request(Request(content, trip.left, trip.answered, trip.cut))
+
+    def perform(self, call: HttpCall, variables: Variables) -> Outcome:
+        """Do it and wait for the answer. Raises ActionFailed."""
+        body = _encoded(call.body(variables))
+        return _outcome(call, self.ask(call.method, call.target(variables), body, ACTION_TIMEOUT_S))
+
+    def ask(self, method: str, target: str, body: bytes | None, timeout_s: float) -> Response:
+        """Any request, and its answer. Raises ActionFailed."""
+        answer: AsyncResult = AsyncResult()
+        self.pool.request(
+            Request(
+                compose(method, target, self.head, body),
+                lambda sent_ns: None,
+                answer.set,
+                lambda cause, detail: answer.set_exception(ActionFailed(cause, detail)),
+            )
+        )
+        try:
+            response: Response = answer.get(timeout=timeout_s)
+        except Timeout:
+            raise ActionFailed(Cause.ACK_TIMEOUT, f"no answer to {method} {target} in time") from None
+        return response
+
+
+class _Trip:
+    """One errand on its way over HTTP."""
+
+    __slots__ = ("_call", "_errand", "_gone")
+
+    def __init__(self, call: HttpCall, errand: Errand) -> None:
+        self._call = call
+        self._errand = errand
+        self._gone = False
+
+    def left(self, sent_ns: int) -> None:
+        self._gone = True
+        self._errand.left(sent_ns)
+
+    def answered(self, response: Response) -> None:
+        self._errand.answered(_outcome(self._call, response))
+
+    def cut(self, cause: Cause, detail: str) -> None:
+        # Once it left, the server may have it: whether it did, the ledger's deadline decides.
+        if not self._gone:
+            self._errand.failed(cause, detail)
+
+
+def _outcome(call: HttpCall, response: Response) -> Outcome:
+    ok = call.ok(response.status)
+    body = parsed(response.body)
+    error = None if ok else call.error(body) or f"HTTP {response.status}"
+    return Outcome(ok, error, call, body, response.sent_ns, response.read_ns)
+
+
+def _encoded(body: object | None) -> bytes | None:
+    return None if body is None else msgspec.json.encode(body)
+
+
+def parsed(body: bytes) -> object:
+    """The JSON of an answer; None for what is none."""
+    try:
+        return msgspec.json.decode(body) if body else None
+    except msgspec.DecodeError:
+        return None
