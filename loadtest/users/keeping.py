@@ -1,0 +1,142 @@
+"""What does the process that keeps the book do at the edges of a run?"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter_ns
+from typing import Any
+
+import gevent
+import psutil
+
+from loadtest.contract import Contract
+from loadtest.measure import run as run_files
+from loadtest.measure.plan import Plan
+from loadtest.measure.recorder import Book
+from loadtest.measure.units import SECOND
+from loadtest.users import facts, limits, server_probe
+from loadtest.users.finish import USAGE, Ending, finish
+from loadtest.users.live import Header
+from loadtest.users.options import Settings, SettingsError
+from loadtest.users.options import read as read_settings
+from loadtest.users.target import Refused, Target, contract_of, examine, locate, may_load
+
+logger = logging.getLogger(__name__)
+
+
+def leave(line: str) -> None:
+    """End the process with one line, as a wrong flag does."""
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
+    # Workers forked by --processes would wait a minute for a master that is gone; Locust forgets them.
+    for child in psutil.Process().children():
+        child.terminate()
+    raise SystemExit(USAGE)
+
+
+class Keeping:
+    """The half of a House that keeps the book."""
+
+    environment: Any
+    runner: Any
+    settings: Settings | None = None
+    header: Header | None = None
+    target: Target | None = None
+    contract: Contract | None = None
+    plan: Plan
+    book: Book
+    _early = False
+    _peak_users = 0
+    _watch: Any = None
+
+    def preflight(self) -> None:
+        """Everything that can be found out before a run. Raises Refused or SettingsError."""
+        settings = read_settings(self.environment.parsed_options, self.environment.host)
+        contract = contract_of(settings)
+        try:
+            run_files.check_writable(settings.out)
+        except run_files.RunError as error:
+            raise Refused(str(error)) from None
+        place = locate(settings.host)
+        may_load(place, settings)
+        options = self.environment.parsed_options
+        limits.check(options.num_users or 1, options.processes or 1)
+        self.target = examine(place, settings, contract)
+        self.settings, self.contract = settings, contract
+
+    def preflight_orleave(self) -> None:
+        """As a wrong flag: one line for each fault, exit 2."""
+        try:
+            self.preflight()
+        except (Refused, SettingsError) as error:
+            leave(str(error))
+
+    def start_book(self) -> Header | None:
+        """A new run, or None where preflight refuses one that the web UI asked for."""
+        options = self.environment.parsed_options
+        try:
+            if self.environment.web_ui is not None or self.target is None:
+                self.preflight()  # the form may have changed everything; without one it was done at init
+        except (Refused, SettingsError) as error:
+            logger.error("%s", error)
+            gevent.spawn(self.runner.stop)
+            return None
+        assert self.settings is not None and self.target is not None and self.contract is not None
+        scenario = Path(options.locustfile.partition(",")[0]).stem
+        run_time = self.settings.run_time_ns
+        self.header = Header(
+            run=secrets.token_hex(3),
+            scenario=scenario,
+            started=datetime.now(UTC).isoformat(timespec="seconds"),
+            started_ns=perf_counter_ns(),
+            boot_id=facts.clock_id(),
+            run_time_ns=run_time,
+        )
+        self.plan = Plan(self.header.started_ns, run_time, self.settings.warmup_ns, self.settings.drain_ns)
+        self.book = Book()
+        self._early, self._peak_users = False, 0
+        stats = self.contract.hooks.stats
+        if self.target.stats and stats is not None:
+            place = locate(self.settings.host)
+            self._watch = server_probe.watch(place, stats, self.plan, self.book.server.append)
+        return self.header
+
+    def ended_early(self) -> bool:
+        """Whether somebody stopped the run before its time."""
+        return self._early or (
+            self.plan.ends_ns is not None and perf_counter_ns() < self.plan.ends_ns - SECOND
+        )
+
+    def write_run(self, workers: list[run_files.Worker], complete: bool) -> None:
+        """Write the Run, once."""
+        header, self.header = self.header, None
+        if header is None:
+            return
+        if self._watch is not None:
+            self._watch.kill()
+            self._watch = None
+        assert self.settings is not None and self.target is not None and self.contract is not None
+        ending = Ending(
+            header,
+            self.settings,
+            self.target,
+            self.contract.name,
+            self.plan,
+            self.book,
+            workers,
+            self._peak_users,
+            float(self.environment.parsed_options.spawn_rate or 1),
+            complete,
+            _failures(self.runner),
+        )
+        finish(self.environment, ending)
+
+
+def _failures(runner: Any) -> int:
+    return int(runner.stats.total.num_failures) + sum(
+        int(one["count"]) for one in getattr(runner, "exceptions", {}).values()
+    )
