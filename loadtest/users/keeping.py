@@ -68,7 +68,7 @@ class Keeping:
         self.target = examine(place, settings, contract)
         self.settings, self.contract = settings, contract
 
-    def preflight_orleave(self) -> None:
+    def preflight_or_leave(self) -> None:
         """As a wrong flag: one line for each fault, exit 2."""
         try:
             self.preflight()
