@@ -274,6 +274,9 @@ class Ledger:
         if len(self._table) >= LIMIT:
             self.overflowed = True
             self.recorder.count("ledger.overflow")
+            oldest = next(iter(self._table.values()))
+            if oldest.expired:
+                del self._table[oldest.marker]  # memory stays bounded; the run is invalid by now
         self._table[entry.marker] = entry
         self._due.append(entry)
         entry.room.entries.append(entry)

@@ -22,6 +22,11 @@ class Operation(StrEnum):
     POLL_REQUEST = "poll.request"
 
     @property
+    def fans_out(self) -> bool:
+        """Whether one message is owed to several: its failure is counted as theirs."""
+        return self.value.endswith((".deliver", ".echo", ".resync"))
+
+    @property
     def volatile(self) -> bool:
         """Whether losing one is legal: a ratio to report, not a failure."""
         return self is Operation.TYPING_DELIVER

@@ -80,9 +80,14 @@ class Tally:
     def __init__(self) -> None:
         self.counts = dict.fromkeys(COUNTS, 0)
         self.latency = Histogram()
+        self.never_owed = 0
+        """Failures that stand in ``failed`` alone. A message that could not leave is in ``lost`` too, once for
+        each who was owed it, and must not weigh twice."""
 
     def add(self, row: SeriesRow) -> None:
         """Add one row."""
+        if not Operation(row.operation).fans_out:
+            self.never_owed += row.failed
         for name in COUNTS:
             self.counts[name] += getattr(row, name)
         self.latency.merge(row.latency)
@@ -119,8 +124,8 @@ class Threshold(msgspec.Struct, frozen=True):
         if self.aggregate == "count":
             return float(latency.n)
         if self.aggregate == "rate":
-            owed = counts["expected"] + counts["failed"]
-            wrong = counts["late"] + counts["lost"] + counts["failed"]
+            owed = counts["expected"] + of.never_owed
+            wrong = counts["late"] + counts["lost"] + of.never_owed
             return wrong / owed if owed else None
         if not latency.n:
             return None

@@ -174,7 +174,9 @@ class LiveRun:
         """A connection ended that we did not end."""
         now_ns = perf_counter_ns()
         at_ns = now_ns - self.plan.started_ns
-        self.recorder.drops.append(Drop(user, link.transport, at_ns, cause.value, detail, now_ns - opened_ns))
+        self.recorder.drops.append(
+            Drop(user, link.transport, at_ns, cause.value, _writable(detail), now_ns - opened_ns)
+        )
         self.recorder.count("connections.lost")
         self.links.pop(link, None)
 
@@ -287,6 +289,11 @@ class LiveRun:
     def stop_timers(self) -> None:
         """Give back what the process holds for this run."""
         self.clock.close()
+
+
+def _writable(text: str) -> str:
+    """What a server said, without the lone surrogates that JSON may carry and UTF-8 may not."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _routes(contract: Contract) -> dict[str, tuple[Operation, Delivery]]:

@@ -1,0 +1,50 @@
+"""How does a command get a server of its own, and never leave one behind?"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_STOP_S = 10.0
+_LISTENING = "listening on "
+
+
+class ServerFailed(Exception):
+    """The embedded server did not start; ``str`` is what it said."""
+
+
+@contextmanager
+def embedded_server(*flags: str) -> Iterator[str]:
+    """Start the reference server on a free port of 127.0.0.1, yield its URL, and stop it whatever happens.
+
+    Its limit of messages per minute is off: it is there to be measured, and the report says so.
+    """
+    child = subprocess.Popen(
+        [sys.executable, "-m", "loadtest", "serve", "--port", "0", "--rate-limit", "0", *flags],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,  # Ctrl-C is for us; the server is stopped when nobody needs it any more
+    )
+    try:
+        assert child.stdout is not None
+        first = child.stdout.readline()
+        if not first.startswith(_LISTENING):
+            raise ServerFailed((first + child.stdout.read()).strip() or "it ended without a word")
+        yield first.removeprefix(_LISTENING).strip()
+    finally:
+        _stop(child)
+
+
+def _stop(child: subprocess.Popen[str]) -> None:
+    child.terminate()
+    try:
+        child.wait(_STOP_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+    if child.stdout is not None:
+        child.stdout.close()

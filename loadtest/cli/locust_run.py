@@ -1,0 +1,84 @@
+"""How does a command run a scenario? As anybody would: a `locust` process, and the Run it leaves behind."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from loadtest.measure import run as runs
+
+_POLL_S = 0.2
+_PATIENCE_S = 60.0
+"""How long past its run time a locust process may take to write the run and its page."""
+
+
+class RunFailed(Exception):
+    """The scenario left no Run; ``str`` is one line, ``log`` says where to read more."""
+
+    def __init__(self, reason: str, log: Path) -> None:
+        super().__init__(f"{reason}; what locust said: {log}")
+        self.log = log
+
+
+def scenario(name: str) -> Path:
+    """The file of a scenario that came with the package."""
+    spec = find_spec("scenarios")
+    assert spec is not None and spec.submodule_search_locations
+    return Path(next(iter(spec.submodule_search_locations))) / f"{name}.py"
+
+
+def run_scenario(
+    name: str, flags: Sequence[str], reports: Path, run_time_s: float, tick: Callable[[float], None]
+) -> Path:
+    """Run a scenario for ``run_time_s`` and return its Run directory. ``tick`` hears the seconds that passed.
+
+    Raises RunFailed; after Ctrl-C, KeyboardInterrupt once the process has written what it had.
+    """
+    log = reports / f"{name}.log"
+    before = _latest(reports)
+    command = [sys.executable, "-m", "locust", "-f", str(scenario(name)), "--headless", "--only-summary"]
+    command += ["-t", f"{run_time_s:g}s", "--rt-out", str(reports), *flags]
+    reports.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as output:
+        child = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        try:
+            _wait(child, run_time_s, tick)
+        except KeyboardInterrupt:
+            child.send_signal(signal.SIGTERM)
+            child.wait(_PATIENCE_S)
+            raise
+        finally:
+            if child.poll() is None:
+                child.kill()
+                child.wait()
+    after = _latest(reports)
+    if after is None or after == before:
+        raise RunFailed(f"{name}: {_last_words(log)}", log)
+    return after
+
+
+def _wait(child: subprocess.Popen[bytes], run_time_s: float, tick: Callable[[float], None]) -> None:
+    begun = time.monotonic()
+    while child.poll() is None:
+        elapsed = time.monotonic() - begun
+        if elapsed > run_time_s + _PATIENCE_S:
+            return
+        tick(elapsed)
+        time.sleep(_POLL_S)
+
+
+def _latest(reports: Path) -> Path | None:
+    link = reports / runs.LATEST
+    return link.resolve() if link.is_symlink() and link.exists() else None
+
+
+def _last_words(log: Path) -> str:
+    lines = [line for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
+    return lines[-1] if lines else "locust ended without a word"
