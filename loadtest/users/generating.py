@@ -43,9 +43,9 @@ class Generating:
         until_ns = perf_counter_ns() + patience_ns
         while live.ledger.under_way and perf_counter_ns() < until_ns:
             gevent.sleep(0.05)
+        if self._probes is not None:
+            self._probes.settle()
         live.close()
-        if live.ledger.overflowed:
-            live.recorder.count("ledger.overflow")
 
     def end_live(self) -> None:
         """Give back timers and descriptors."""

@@ -47,7 +47,7 @@ class LocalHouse(Generating, Keeping):
         if self.live is not None:
             delta = self.live.recorder.take(final)
             self.book.add(self.live.worker, delta)
-            locust_stats.show(self.runner.stats, delta.rows)
+            locust_stats.show(self.runner.stats, delta.rows, not self.live.settings.fire_deliveries)
 
     def spawned(self, user_count: int, **_: Any) -> None:
         """All users have been started."""
@@ -59,6 +59,7 @@ class LocalHouse(Generating, Keeping):
         """The run ends; its users are still there."""
         if self.live is None or self.live.closed:
             return
+        self._peak_users = max(self._peak_users, self.runner.user_count)
         self._complete = not self.ended_early()
         self.drain(self._early)
         self.collect(final=True)

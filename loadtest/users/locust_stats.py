@@ -36,13 +36,16 @@ class LeakedDelivery(Exception):
     """Deliveries that reached somebody who was not in the conversation."""
 
 
-def show(stats: Any, rows: Iterable[Any]) -> None:
-    """Add what is new to Locust's table: times of deliveries and polls, and what was lost or leaked."""
+def show(stats: Any, rows: Iterable[Any], deliveries: bool = True) -> None:
+    """Add what is new to Locust's table: times of deliveries and polls, and what was lost or leaked.
+
+    deliveries: False where each delivery was fired as a request already.
+    """
     for row in rows:
         if not isinstance(row, SeriesRow) or row.operation not in _SHOWN:
             continue
         kind = _SHOWN[row.operation]
-        if row.latency.n:
+        if row.latency.n and (deliveries or kind != "WSR"):
             _add(stats.get(row.operation, kind), row.latency)
             _add(stats.total, row.latency)
         if not Operation(row.operation).volatile:

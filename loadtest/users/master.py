@@ -99,6 +99,7 @@ class MasterHouse(Keeping):
         if self.header is None or self._stopping:
             return
         self._stopping = True
+        self._peak_users = max(self._peak_users, self.runner.user_count)
         self._complete = not self.ended_early()
         self.plan.hold(perf_counter_ns())
         wanted = self._live_workers()

@@ -34,6 +34,17 @@ class Probes:
         gc.callbacks.append(self._collected)
         live.clock.call_at(self._due_ns, self._tick)
 
+    def settle(self) -> None:
+        """Close the second under way, whose gauges would read zero otherwise.
+
+        The CPU share of a sliver of a second is noise: of one too short, only the connections are told.
+        """
+        now_ns = perf_counter_ns()
+        if now_ns - self._second_ns >= SECOND // 2:
+            self._gauge(now_ns)
+        else:
+            self._live.health.connections = self._connections()
+
     def stop(self) -> None:
         """Watch no more."""
         if not self._stopped:
@@ -57,6 +68,15 @@ class Probes:
 
     def _second(self, now_ns: int) -> None:
         live = self._live
+        self._gauge(now_ns)
+        live.health = live.recorder.health(now_ns)
+        live.ledger.expire(now_ns)
+        for link in list(live.links):
+            link.check(now_ns)
+        live.each_second()
+
+    def _gauge(self, now_ns: int) -> None:
+        live = self._live
         elapsed_ns = now_ns - self._second_ns
         cpu_ns, steal = time.process_time_ns(), _steal()
         health = live.health
@@ -64,13 +84,11 @@ class Probes:
         if steal is not None and self._steal is not None and steal[1] > self._steal[1]:
             health.steal_percent = 100 * (steal[0] - self._steal[0]) / (steal[1] - self._steal[1])
         health.gc_pause_ns, self._gc_worst_ns = self._gc_worst_ns, 0
-        health.connections = sum(link.sockets for link in live.links)
+        health.connections = self._connections()
         self._second_ns, self._cpu_ns, self._steal = now_ns, cpu_ns, steal
-        live.health = live.recorder.health(now_ns)
-        live.ledger.expire(now_ns)
-        for link in list(live.links):
-            link.check(now_ns)
-        live.each_second()
+
+    def _connections(self) -> int:
+        return sum(link.sockets for link in self._live.links)
 
     def _collected(self, phase: str, info: dict[str, Any]) -> None:
         if phase == "start":

@@ -66,7 +66,8 @@ class RealtimeUser(User):
         self._tasks.schedule_task(_nothing, first=True)
         live = getattr(self.environment, "rt_live", None)
         if live is None or live.closed:
-            raise StopUser
+            self._tasks.schedule_task(_give_up, first=True)
+            return
         self.live = live
         self._take_seat()
         try:
@@ -135,7 +136,9 @@ class RealtimeUser(User):
             failure = ConnectFailed(error.cause, error.detail)
             live.fire("WS", Operation.SESSION_CONNECT, None, failure)
             live.gave_up(failure)
-            raise StopUser from None
+            # Raised here, Locust would log a traceback for each of a thousand users that a server refused.
+            self._tasks.schedule_task(_give_up, first=True)
+            return
         done_ns = perf_counter_ns()
         interval.record(planned_ns, planned_ns, done_ns)
         for name, duration_ns in {**self.link.phases, "join": joined_ns}.items():
@@ -286,7 +289,9 @@ class RealtimeUser(User):
         marker = delivery.marker(args)
         if marker is not None:
             self.member.arrived_ns = self.link.arrived_ns
-            live.ledger.delivered(marker, operation, self.member, read_ns)
+            entry = live.ledger.delivered(marker, operation, self.member, read_ns)
+            if live.settings.fire_deliveries and entry is not None:
+                live.fire("WSR", operation, read_ns - entry.planned_ns, None)
         if operation is Operation.MESSAGE_DELIVER:
             seq = delivery.seq(args)
             if seq is not None and seq > self._last_seq:
@@ -333,3 +338,8 @@ class PollingUser(RealtimeUser):
 
 def _nothing(user: RealtimeUser) -> None:
     """A task that does nothing."""
+
+
+def _give_up(user: RealtimeUser) -> None:
+    """A task that ends its user in peace."""
+    raise StopUser
