@@ -1,0 +1,1 @@
+"""What can be typed? One module per command; `app` gathers them."""

@@ -1,0 +1,19 @@
+"""What time is it, for deadlines and for people alike?
+
+One clock: nanoseconds since the epoch at start, driven by the monotonic clock from then on, so that a
+wall clock that is set back neither extends a rate window nor lets two messages of a room carry falling
+times.
+"""
+
+import time
+
+MS = 1_000_000
+SECOND = 1_000_000_000
+
+
+class Clock:
+    def __init__(self) -> None:
+        self._offset = time.time_ns() - time.monotonic_ns()
+
+    def now_ns(self) -> int:
+        return time.monotonic_ns() + self._offset

@@ -1,0 +1,87 @@
+"""How does a test look into the server and disturb it? `/__stats`, `/__fault` and tokens for the asking."""
+
+import asyncio
+import os
+import time
+
+import psutil
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from loadtest.targets.reference.clock import MS, SECOND
+from loadtest.targets.reference.core import Core
+from loadtest.targets.reference.faults import parse_fault
+from loadtest.targets.reference.gateway import Gateway
+from loadtest.targets.reference.refusal import Refusal
+from loadtest.targets.reference.rest import Rest, answer, get, post
+from loadtest.targets.reference.tokens import ROLES
+
+# The answer has to be on the wire before the loop stands still.
+FREEZE_AFTER_S = 0.02
+
+
+class Hooks:
+    def __init__(self, core: Core, rest: Rest, gateway: Gateway) -> None:
+        self._tokens = core.tokens
+        self._rooms = core.rooms
+        self._fanout = core.fanout
+        self._faults = core.faults
+        self._counters = core.counters
+        self._clock = core.clock
+        self._rest = rest
+        self._gateway = gateway
+        self._process = psutil.Process()
+
+    def routes(self) -> list[Route]:
+        return [
+            post("/api/auth/token", self._token),
+            get("/__stats", self._stats),
+            post("/__fault", self._fault),
+        ]
+
+    async def _token(self, request: Request) -> Response:
+        fields = await self._rest.body(request)
+        user = fields.get("userId") if isinstance(fields, dict) else None
+        if not isinstance(fields, dict) or not isinstance(user, str) or not 1 <= len(user) <= 128:
+            raise Refusal("PAYLOAD_INVALID", "userId must be a string of 1-128 characters")
+        role, lifetime_s = fields.get("role", "user"), fields.get("ttlSec", 3600)
+        if not isinstance(role, str) or role not in ROLES:
+            raise Refusal("PAYLOAD_INVALID", "role must be user or operator")
+        if isinstance(lifetime_s, bool) or not isinstance(lifetime_s, int) or abs(lifetime_s) > 10**9:
+            raise Refusal("PAYLOAD_INVALID", "ttlSec must be a whole number of seconds")
+        # exp has whole seconds: announce what the token really says.
+        expires_at_s = self._clock.now_ns() // SECOND + lifetime_s
+        token = self._tokens.issue(user, role, expires_at_s * SECOND)
+        return answer({"token": token, "userId": user, "expiresAt": expires_at_s * 1000}, status=201)
+
+    async def _stats(self, _request: Request) -> Response:
+        counters = self._counters
+        return answer(
+            {
+                "sockets": len(self._gateway.sessions),
+                "rooms": len(self._rooms),
+                "received": counters.received,
+                "emitted": counters.emitted,
+                "accepted": counters.accepted,
+                "rateLimited": counters.rate_limited,
+                "faulted": self._faults.counts,
+                "pid": os.getpid(),
+                "cpuSeconds": time.process_time(),
+                "rssBytes": self._process.memory_info().rss,
+                "loopLagMsP99": counters.lag_p99_ns() / MS,
+            }
+        )
+
+    async def _fault(self, request: Request) -> Response:
+        fault = parse_fault(await self._rest.body(request))
+        struck = 0
+        if fault.kind == "none":
+            self._fanout.end_faults()
+        elif fault.kind == "freeze":
+            asyncio.get_running_loop().call_later(FREEZE_AFTER_S, time.sleep, fault.ms / 1000)
+        elif fault.kind in ("dropSockets", "kick"):
+            struck = self._gateway.strike(fault)
+        else:
+            self._faults.start(fault)
+        return answer({"ok": True, "kind": fault.kind, "struck": struck})

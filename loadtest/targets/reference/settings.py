@@ -1,0 +1,131 @@
+"""How is the reference server to run? Environment switches, checked together: every fault is named at
+once."""
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from loadtest.contract.development import DEVELOPMENT_SECRET
+
+RATE_WINDOW_MS = 60_000
+SCOPES = ("messages", "all")
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off"})
+
+
+class SettingsError(ValueError):
+    """Every switch that is wrong, in `faults`, one line each."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("; ".join(faults))
+        self.faults = faults
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Seconds and bytes as the names say; `rate_limit` 0 means none; `port` 0 means any free one."""
+
+    port: int = 3000
+    bind: str = "127.0.0.1"
+    enable_websocket: bool = True
+    rate_limit: int = 100
+    rate_limit_scope: str = "messages"
+    ping_interval_s: float = 25.0
+    ping_timeout_s: float = 20.0
+    max_http_buffer_bytes: int = 1_000_000
+    cors_origin: str = "*"
+    token_secret: str = DEVELOPMENT_SECRET
+    test_hooks_wanted: bool = True
+
+    @property
+    def on_loopback(self) -> bool:
+        if self.bind == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.bind).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def test_hooks(self) -> bool:
+        """Whoever reaches the hooks can freeze the server, so they exist on loopback only."""
+        return self.test_hooks_wanted and self.on_loopback
+
+    @staticmethod
+    def from_environment(environment: Mapping[str, str]) -> "Settings":
+        """Reads PORT, BIND, ENABLE_WEBSOCKET, RATE_LIMIT, RATE_LIMIT_SCOPE, PING_INTERVAL, PING_TIMEOUT
+        (seconds), MAX_HTTP_BUFFER_SIZE, CORS_ORIGIN, TOKEN_SECRET, TEST_HOOKS. Raises SettingsError with
+        all faults."""
+        read = _Reader(environment)
+        settings = Settings(
+            port=read.whole("PORT", 3000, 0, 65_535),
+            bind=read.text("BIND", "127.0.0.1"),
+            enable_websocket=read.switch("ENABLE_WEBSOCKET", True),
+            rate_limit=read.whole("RATE_LIMIT", 100, 0, 1_000_000_000),
+            rate_limit_scope=read.choice("RATE_LIMIT_SCOPE", SCOPES),
+            ping_interval_s=read.seconds("PING_INTERVAL", 25.0),
+            ping_timeout_s=read.seconds("PING_TIMEOUT", 20.0),
+            max_http_buffer_bytes=read.whole("MAX_HTTP_BUFFER_SIZE", 1_000_000, 1_000, 1_000_000_000),
+            cors_origin=read.text("CORS_ORIGIN", "*"),
+            token_secret=read.text("TOKEN_SECRET", DEVELOPMENT_SECRET),
+            test_hooks_wanted=read.switch("TEST_HOOKS", True),
+        )
+        faults = read.faults + _contradictions(settings)
+        if faults:
+            raise SettingsError(faults)
+        return settings
+
+
+def _contradictions(settings: Settings) -> list[str]:
+    faults = []
+    if len(settings.token_secret.encode()) < 32:
+        faults.append("TOKEN_SECRET must have at least 32 bytes (HS256 is weaker than its key)")
+    if settings.token_secret == DEVELOPMENT_SECRET and not settings.on_loopback:
+        faults.append(
+            f"BIND={settings.bind} is reachable from elsewhere and the development token secret is public: "
+            "set TOKEN_SECRET, or bind 127.0.0.1"
+        )
+    return faults
+
+
+class _Reader:
+    """Reads one switch at a time and goes on after a fault, with the default in its place."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self.faults: list[str] = []
+
+    def text(self, name: str, default: str) -> str:
+        return self._environment.get(name, "").strip() or default
+
+    def whole(self, name: str, default: int, lowest: int, highest: int) -> int:
+        given = self.text(name, str(default))
+        if given.isascii() and given.isdigit() and lowest <= int(given) <= highest:
+            return int(given)
+        self.faults.append(f"{name}={given} must be a whole number from {lowest} to {highest}")
+        return default
+
+    def seconds(self, name: str, default: float) -> float:
+        given = self.text(name, str(default))
+        try:
+            value = float(given)
+        except ValueError:
+            value = 0.0
+        if 0.01 <= value <= 86_400:
+            return value
+        self.faults.append(f"{name}={given} must be a number of seconds from 0.01 to 86400")
+        return default
+
+    def switch(self, name: str, default: bool) -> bool:
+        given = self.text(name, "1" if default else "0").lower()
+        if given not in _TRUE | _FALSE:
+            self.faults.append(f"{name}={given} must be true or false")
+            return default
+        return given in _TRUE
+
+    def choice(self, name: str, allowed: tuple[str, ...]) -> str:
+        given = self.text(name, allowed[0])
+        if given not in allowed:
+            self.faults.append(f"{name}={given} must be {' or '.join(allowed)}")
+            return allowed[0]
+        return given
