@@ -2,7 +2,7 @@
 
 import typer
 
-from loadtest.cli import demo, serve
+from loadtest.cli import demo, report, serve
 
 app = typer.Typer(
     name="loadtest",
@@ -20,6 +20,7 @@ def _loadtest() -> None:
 
 app.command("demo")(demo.demo)
 app.command("serve")(serve.serve)
+app.command("report")(report.report)
 
 
 def main() -> None:

@@ -110,7 +110,11 @@ class FeedLink:
             self._cursor = feed.next_cursor(body) or self._cursor
             self._etag = response.headers.get("etag")
             for name, args in feed.events(body):
-                self._hearing.event(name, args, response.read_ns)
+                # One event that a scenario cannot take must not cost it the others, nor all polls to come.
+                try:
+                    self._hearing.event(name, args, response.read_ns)
+                except Exception as bug:
+                    self._hearing.fault(bug)
             more = feed.has_more(body)
         elif outcome == "expired":
             self._cursor, self._etag, error = feed.fresh_cursor(parsed(response.body)), None, "feed expired"

@@ -158,6 +158,7 @@ def _target(ending: Ending) -> dict[str, Any]:
         "ping_interval_s": target.ping_interval_s,
         "ping_timeout_s": target.ping_timeout_s,
         "max_payload": target.max_payload,
+        "poll_interval_s": target.poll_interval_s,
         "rate_limit": target.rate_limit,
         "stats": target.stats,
         "notes": list(target.notes),

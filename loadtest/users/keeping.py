@@ -102,7 +102,8 @@ class Keeping:
         stats = self.contract.hooks.stats
         if self.target.stats and stats is not None:
             place = locate(self.settings.host)
-            self._watch = server_probe.watch(place, stats, self.plan, self.book.server.append)
+            polling = self.settings.transport == "interval-polling"
+            self._watch = server_probe.watch(place, stats, self.plan, self.book.server.append, polling)
         return self.header
 
     def ended_early(self) -> bool:

@@ -19,12 +19,17 @@ from loadtest.users.http import fetch
 _TIMEOUT_S = 5.0
 
 
-def watch(place: Place, path: str, plan: Plan, tell: Callable[[ServerRow], object]) -> gevent.Greenlet:
-    """Ask until killed. A server that does not answer leaves a gap, as it should."""
-    return gevent.spawn(_watch, place, path, plan, tell)
+def watch(
+    place: Place, path: str, plan: Plan, tell: Callable[[ServerRow], object], polling: bool
+) -> gevent.Greenlet:
+    """Ask until killed. A server that does not answer leaves a gap, as it should.
+
+    polling: users have no sockets that the server could count, so its count says nothing about them.
+    """
+    return gevent.spawn(_watch, place, path, plan, tell, polling)
 
 
-def _watch(place: Place, path: str, plan: Plan, tell: Callable[[ServerRow], object]) -> None:
+def _watch(place: Place, path: str, plan: Plan, tell: Callable[[ServerRow], object], polling: bool) -> None:
     last: tuple[int, float] | None = None
     while True:
         try:
@@ -34,7 +39,8 @@ def _watch(place: Place, path: str, plan: Plan, tell: Callable[[ServerRow], obje
         else:
             now_ns = perf_counter_ns()
             cpu_s = stats.get("cpuSeconds")
-            tell(_row(stats, plan.second(now_ns), _percent(last, now_ns, cpu_s)))
+            sockets = -1 if polling else int(stats.get("sockets", -1))
+            tell(_row(stats, plan.second(now_ns), sockets, _percent(last, now_ns, cpu_s)))
             last = None if cpu_s is None else (now_ns, cpu_s)
         gevent.sleep(1)
 
@@ -45,10 +51,10 @@ def _percent(last: tuple[int, float] | None, now_ns: int, cpu_s: float | None) -
     return 100 * (cpu_s - last[1]) / ((now_ns - last[0]) / SECOND)
 
 
-def _row(stats: dict[str, Any], second: int, cpu_percent: float) -> ServerRow:
+def _row(stats: dict[str, Any], second: int, sockets: int, cpu_percent: float) -> ServerRow:
     return ServerRow(
         second,
-        int(stats.get("sockets", -1)),
+        sockets,
         cpu_percent,
         int(stats.get("rssBytes", -1)),
         float(stats.get("loopLagMsP99") or -1.0),

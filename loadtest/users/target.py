@@ -44,6 +44,7 @@ class Target(msgspec.Struct, frozen=True):
     ping_interval_s: float | None = None
     ping_timeout_s: float | None = None
     max_payload: int | None = None
+    poll_interval_s: float | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -186,7 +187,7 @@ def _notes(limit: int | None, contract: Contract) -> tuple[str, ...]:
 def _examine_feed(target: Target, settings: Settings, contract: Contract) -> Target:
     if not contract.feeds:
         raise Refused(f'contract "{contract.name}": has no [[feeds]], so users cannot poll')
-    return target
+    return msgspec.structs.replace(target, poll_interval_s=contract.feeds[0].interval_ms / 1000)
 
 
 def _examine_socket(place: Place, settings: Settings, contract: Contract, target: Target) -> Target:

@@ -19,7 +19,7 @@ ESTIMATED = "estimated"
 _LENGTH = 232
 _BYTES_RECEIVED = struct.Struct("=QII")  # at 128: bytes_received, segs_out, segs_in
 _BYTES_SENT = struct.Struct("=Q")  # at 200
-_STATE_CLOSE, _STATE_CLOSE_WAIT = 7, 8
+_STATE_CLOSE_WAIT = 8
 _OPTION = getattr(socket, "TCP_INFO", 11)
 
 
@@ -52,6 +52,7 @@ def read(sock: Any) -> Carried | None:
         return None
     received, segments_sent, segments_received = _BYTES_RECEIVED.unpack_from(info, 128)
     (sent,) = _BYTES_SENT.unpack_from(info, 200)
-    if info[0] in (_STATE_CLOSE, _STATE_CLOSE_WAIT) and received:
-        received -= 1  # the kernel counts the peer's FIN as a byte
+    # The kernel counts the peer's FIN as a byte. Not so in the state that follows a reset: there was none.
+    if info[0] == _STATE_CLOSE_WAIT and received:
+        received -= 1
     return Carried(sent, received, segments_sent, segments_received)

@@ -101,6 +101,10 @@ class Wire:
             timed_out = isinstance(error, TimeoutError)
             cause = Cause.CONNECT_TIMEOUT if timed_out else cause_of(error)
             raise ConnectFailed(cause, error.strerror or str(error)) from None
+        except BaseException:  # a kill, or a Timeout of the caller's
+            if sock is not None:
+                sock.close()
+            raise
         self._start(sock)
 
     def _start(self, sock: Any) -> None:
@@ -165,11 +169,19 @@ class Wire:
         except Exception as error:
             self._broken(error)
 
+    # What the owner does stands in a try of its own: its OSError, of some file, is not the server's.
+
     def _readable(self) -> None:
         """The hot path. Nothing may leave it: an exception would stop the watcher for good, silently."""
         try:
             size, ancillary, _, _ = self._raw.recvmsg_into(_into, _ANCILLARY)
             read_ns = perf_counter_ns()
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._end(cause_of(error), error.strerror or str(error))
+            return
+        try:
             if not size:
                 self._end(Cause.TRANSPORT_CLOSE, "end of stream")
                 return
@@ -180,10 +192,6 @@ class Wire:
                 self._lag(lag)
             self.received_bytes += size
             self._owner.received(_view[:size], read_ns)
-        except BlockingIOError:
-            pass
-        except OSError as error:
-            self._end(cause_of(error), error.strerror or str(error))
         except Exception as error:
             self._broken(error)
 
@@ -191,22 +199,28 @@ class Wire:
         try:
             size = self._raw.recv_into(_buffer)
             read_ns = perf_counter_ns()
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._end(cause_of(error), error.strerror or str(error))
+            return
+        try:
             if not size:
                 self._end(Cause.TRANSPORT_CLOSE, "end of stream")
                 return
             self.received_bytes += size
             self._owner.received(_view[:size], read_ns)
-        except BlockingIOError:
-            pass
-        except OSError as error:
-            self._end(cause_of(error), error.strerror or str(error))
         except Exception as error:
             self._broken(error)
 
     def _end(self, cause: Cause, detail: str) -> None:
-        if not self.closed:
-            self.close()
+        if self.closed:
+            return
+        self.close()
+        try:
             self._owner.ended(cause, detail)
+        except Exception as error:
+            self._broken(error)
 
     def _broken(self, error: BaseException) -> None:
         self.close()

@@ -1,0 +1,1 @@
+"""Runs -> numbers -> verdicts: arithmetic on what was written, without drawing, files or clocks."""

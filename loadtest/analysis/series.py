@@ -1,0 +1,81 @@
+"""What did each operation come to, over all its seconds?
+
+Histograms and counts add up; nothing here is a mean of means or a percentile of percentiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from loadtest.measure.histogram import Histogram
+from loadtest.measure.operations import Operation
+from loadtest.measure.plan import Phase
+from loadtest.measure.recorder import SeriesRow
+from loadtest.measure.run import Run
+from loadtest.measure.units import SECOND
+
+COUNTS = ("expected", "late", "lost", "open", "duplicate", "reordered", "leaked", "failed")
+
+
+class Name(NamedTuple):
+    """Which series: rows of a summary are sorted by it."""
+
+    operation: str
+    transport: str
+    phase: str
+
+
+class Series:
+    """The sum of a series over time: counts by name, histograms of nanoseconds."""
+
+    def __init__(self) -> None:
+        self.counts = dict.fromkeys(COUNTS, 0)
+        self.latency = Histogram()
+        self.service = Histogram()
+        self.phases: dict[str, Histogram] = {}
+
+    def add(self, row: SeriesRow) -> None:
+        """Add one second."""
+        for name in COUNTS:
+            self.counts[name] += getattr(row, name)
+        self.latency.merge(row.latency)
+        self.service.merge(row.service)
+        for name, counts in row.phases.items():
+            self.phases.setdefault(name, Histogram()).merge(counts)
+
+    @property
+    def expected(self) -> int:
+        """Delivered, late and lost; by the sum, so that percentiles agree with the histogram."""
+        return self.latency.n + self.counts["late"] + self.counts["lost"]
+
+
+def collect(rows: Iterable[SeriesRow]) -> dict[Name, Series]:
+    """The sums of all series, in the order of a summary."""
+    found: dict[Name, Series] = {}
+    for row in rows:
+        found.setdefault(Name(row.operation, row.transport, row.phase), Series()).add(row)
+    return dict(sorted(found.items()))
+
+
+def measured(run: Run, operation: Operation) -> Series:
+    """One operation in the measured phase, over all transports."""
+    whole = Series()
+    for row in run.series:
+        if row.operation == operation and row.phase == Phase.MEASURE:
+            whole.add(row)
+    return whole
+
+
+def measured_ns(run: Run) -> int:
+    """Length of the measured phase; 0 if the run never came to it."""
+    edges = run.manifest.edges
+    if edges.measure_ns is None:
+        return 0
+    end = edges.ended_ns if edges.drain_ns is None else min(edges.drain_ns, edges.ended_ns)
+    return max(0, end - edges.measure_ns)
+
+
+def measured_seconds(run: Run) -> float:
+    """The same in seconds."""
+    return measured_ns(run) / SECOND

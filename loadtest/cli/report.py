@@ -1,0 +1,63 @@
+"""``loadtest report RUN [RUN...]``: what did these runs come to?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from loadtest.analysis.exit_code import USAGE, exit_code
+from loadtest.analysis.summary import Summary, summarise
+from loadtest.measure import run as runs
+from loadtest.measure.run import Run, RunError
+from loadtest.report.outline import outline, outline_versus
+
+COMPARISON = "compare.html"
+
+
+def report(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Run directories.", show_default=False)
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Where the page goes that shows all runs (default: compare.html in the first)."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON, nothing else.")] = False,
+) -> None:
+    """Write summary.json and report.html into each RUN; several are also set side by side on one page."""
+    try:
+        read = [runs.read(path) for path in paths]
+        summaries = [summarise(run) for run in read]
+        pages = _write(read, summaries, out)
+    except RunError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(USAGE) from None
+    if as_json:
+        one_or_all = summaries[0] if len(summaries) == 1 else summaries
+        typer.echo(msgspec.json.format(msgspec.json.encode(one_or_all), indent=2).decode())
+    else:
+        if len(summaries) == 2:
+            typer.echo("\n".join(outline_versus(*summaries)))
+        else:
+            for summary in summaries:
+                typer.echo("\n".join(outline(summary)))
+        typer.echo(f"page: {pages[0]}")
+    raise typer.Exit(exit_code(summaries, sum(run.manifest.locust_failures for run in read)))
+
+
+def _write(read: list[Run], summaries: list[Summary], out: Path | None) -> list[Path]:
+    """All files of these runs; returns the pages, the one to open first at the head."""
+    # Matplotlib takes longer to import than other commands to run.
+    from loadtest.report.render import render, write_page, write_summary
+
+    pages = []
+    for run, summary in zip(read, summaries, strict=True):
+        write_summary(run, summary)
+        pages.append(write_page(run.path / runs.REPORT, render([run], [summary])))
+    if len(read) > 1 or out is not None:
+        shown = write_page(out or read[0].path / COMPARISON, render(read, summaries))
+        pages.insert(0, shown)
+    return pages

@@ -1,0 +1,1 @@
+"""Numbers -> one HTML page; works on runs from yesterday, on another machine."""

@@ -1,0 +1,165 @@
+"""How did users come in, and did they stay?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from loadtest.analysis import timeline
+from loadtest.analysis.figures import Figures
+from loadtest.analysis.summary import OperationRow
+from loadtest.measure.operations import Operation
+from loadtest.measure.plan import Phase
+from loadtest.measure.units import say_ms
+from loadtest.report import charts
+from loadtest.report.sections.figure import KeyEntry, Picture, key, shared_spans
+from loadtest.report.subject import Subject, whose
+from loadtest.report.table import Cell, Row, Table, known, table
+from loadtest.report.words import STATISTIC_NAMES, count, plural
+
+PARTS = {
+    "tcp": "TCP connection",
+    "tls": "TLS handshake",
+    "open": "Engine.IO open",
+    "namespace": "namespace",
+    "authenticate": "authentication",
+    "join": "joining rooms",
+}
+FIRST_POLL = "first answer of the feed"  # what a polling user has where a socket has the Engine.IO open
+SHOWN = ("mean", "p50", "p95", "p99", "max")
+
+
+class Share(NamedTuple):
+    """A part of the mean connect: ``percent`` of the whole; ``thin``: too narrow to be labelled."""
+
+    name: str
+    percent: float
+    text: str
+    thin: bool
+
+
+class Split(NamedTuple):
+    """Where the mean connect of a run went. Means add up; percentiles would not."""
+
+    label: str
+    accent: str
+    whole: str
+    shares: list[Share]
+
+
+class ConnectionsSection(NamedTuple):
+    """The section."""
+
+    sentences: list[str]
+    pictures: list[Picture]
+    splits: list[Split]
+    table: Table
+    drops: Table
+
+
+def connections(subjects: Sequence[Subject]) -> ConnectionsSection:
+    """Phases of the connect, connections over time, drops by cause."""
+    names = [STATISTIC_NAMES[name] for name in SHOWN]
+    return ConnectionsSection(
+        [_sentence(one) for one in subjects],
+        [_picture(subjects)] if any(one.run.health for one in subjects) else [],
+        [split for one in subjects if (split := _split(one))],
+        table("Connecting, by phase", ["phase", *whose(subjects)], names, _rows(subjects)),
+        table("Lost connections by cause", ["cause", *whose(subjects)], ["connections"], _drops(subjects)),
+    )
+
+
+def _sentence(subject: Subject) -> str:
+    known, drops = subject.summary.connections, subject.summary.reconnection.drops
+    came = plural(known.established, "connection")
+    server = known.server_peak
+    theirs = (
+        "the server told no count of its own"
+        if server is None
+        else f"{plural(server, 'socket')} by the server's"
+    )
+    return (
+        f"{subject.intro}{came} established, {count(known.failed)} failed, {count(drops)} lost. "
+        f"At most {count(known.peak)} at once by our count, {theirs}."
+    )
+
+
+def _picture(subjects: Sequence[Subject]) -> Picture:
+    """Our count and the server's; several runs by our count only, each narrower than the last."""
+    lines: list[charts.Line] = []
+    for index, one in enumerate(reversed(subjects)):
+        track = timeline.connections(one.run)
+        lines.insert(0, charts.Line(one.accent, track, steps=True, width=2 + 2 * index))
+    entries = key(subjects)
+    theirs = timeline.server_connections(subjects[0].run)
+    if len(subjects) == 1 and theirs.values.size:
+        entries = [KeyEntry("our count", subjects[0].accent), KeyEntry("the server's", "ink", "dotted")]
+        lines.append(charts.Line("ink", theirs, style="dotted", steps=True))
+    peaks = ", ".join(f"{one.intro}{count(one.summary.connections.peak)} at most" for one in subjects)
+    return Picture(
+        "Connections over time",
+        charts.time_chart(lines, shared_spans(subjects), "connections"),
+        f"Connections over time; {peaks}.",
+        "",
+        entries,
+    )
+
+
+def _session(subject: Subject, operation: Operation) -> OperationRow | None:
+    rows = [row for row in subject.summary.operations if row.name == operation]
+    return next((row for row in rows if row.phase == Phase.CONNECT), None)
+
+
+def _split(subject: Subject) -> Split | None:
+    row = _session(subject, Operation.SESSION_CONNECT)
+    means = {name: figures.mean for name, figures in row.phases_ms.items() if figures.mean} if row else {}
+    whole = sum(means.values())
+    if not whole:
+        return None
+    shares = [
+        Share(_part(subject, name), means[name] / whole * 100, say_ms(means[name]), means[name] / whole < 0.1)
+        for name in sorted(means, key=_place)
+    ]
+    return Split(subject.label, subject.accent, say_ms(whole), shares)
+
+
+def _part(subject: Subject, part: str) -> str:
+    if part == "open" and subject.summary.run.transport == "interval-polling":
+        return FIRST_POLL
+    return PARTS.get(part, part)
+
+
+def _place(part: str) -> tuple[int, str]:
+    order = list(PARTS)
+    return (order.index(part) if part in order else len(order), part)
+
+
+def _rows(subjects: Sequence[Subject]) -> list[Row]:
+    """The parts of a connect in their order, then the whole; runs in neighbouring rows."""
+    found: list[tuple[tuple[int, str], Row]] = []
+    for one in subjects:
+        connect = _session(one, Operation.SESSION_CONNECT)
+        for part, figures in connect.phases_ms.items() if connect else ():
+            cells = _cells(figures, connect.why if connect else {}, f"phases_ms.{part}.")
+            found.append((_place(part), Row([Cell(_part(one, part)), *one.who], cells)))
+        for operation in (Operation.SESSION_CONNECT, Operation.SESSION_JOIN):
+            row = _session(one, operation)
+            if row:
+                heads = [Cell(row.name, tone="strong"), *one.who]
+                found.append(((len(PARTS) + 1, operation), Row(heads, _cells(row.latency_ms, row.why, ""))))
+    return [row for _, row in sorted(found, key=lambda pair: pair[0])]
+
+
+def _cells(figures: Figures, why: dict[str, str], prefix: str) -> list[Cell]:
+    return [
+        known(say_ms(getattr(figures, name)), why.get(prefix + name) or why.get(name, "")) for name in SHOWN
+    ]
+
+
+def _drops(subjects: Sequence[Subject]) -> list[Row]:
+    return [
+        Row([Cell(cause), *one.who], [Cell(count(number), tone="bad")])
+        for one in subjects
+        for cause, number in sorted(Counter(drop.cause for drop in one.run.drops).items())
+    ]

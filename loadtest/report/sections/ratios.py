@@ -1,0 +1,85 @@
+"""How do the runs of a page compare, same statistic on both sides?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from loadtest.analysis.compare import Comparison, Ratio, compare
+from loadtest.analysis.validity import INVALID
+from loadtest.measure.units import say_bytes, say_ms
+from loadtest.report.subject import Subject
+from loadtest.report.table import Cell, Row, Table, known, table
+from loadtest.report.words import STATISTIC_NAMES, times
+
+NAMES = STATISTIC_NAMES | {
+    "bytes_per_delivery": "bytes per delivered message",
+    "bytes_per_user_hour": "bytes per idle user and hour",
+}
+
+
+class Versus(NamedTuple):
+    """Two runs against one another: a sentence, and the ratios."""
+
+    sentence: str
+    table: Table
+
+
+def ratios(subjects: Sequence[Subject]) -> list[Versus]:
+    """Every other run against the first one given that is fastest; empty for a single run."""
+    if len(subjects) < 2:
+        return []
+    found = []
+    for other, one in _pairs(subjects):
+        compared = compare(other.summary, one.summary)
+        if compared is None:
+            continue
+        pair = (other, one)
+        found.append(_versus(pair[compared.slower], pair[compared.faster], compared))
+    return found
+
+
+def _pairs(subjects: Sequence[Subject]) -> list[tuple[Subject, Subject]]:
+    """(other, fastest) pairs."""
+    fastest = subjects[0]
+    for one in subjects[1:]:
+        compared = compare(fastest.summary, one.summary)
+        if compared is not None and compared.faster == 1:
+            fastest = one
+    return [(one, fastest) for one in subjects if one is not fastest]
+
+
+def _versus(slower: Subject, faster: Subject, compared: Comparison) -> Versus:
+    mean = compared.latency[0].ratio
+    took = f"took {times(mean)} the time of" if mean else "is set beside"
+    sentence = (
+        f"In the mean, a message over {slower.label} {took} one over {faster.label}. "
+        "Each row sets the same statistic of both against one another: mean against mean, slowest against "
+        "slowest; never the worst case of one against the typical case of the other."
+    )
+    if INVALID in (slower.summary.validity.state, faster.summary.validity.state):
+        sentence = "One of these runs is invalid, so these ratios prove nothing. " + sentence
+    rows = [_row(ratio, slower, faster) for ratio in compared.latency]
+    more = [_row(ratio, slower, faster) for ratio in compared.bandwidth]
+    return Versus(
+        sentence,
+        table(
+            f"{slower.label} against {faster.label}",
+            ["Delivery latency and bytes on the socket"],
+            [slower.label, faster.label, "ratio"],
+            rows + more,
+        ),
+    )
+
+
+def _row(ratio: Ratio, slower: Subject, faster: Subject) -> Row:
+    say = say_ms if ratio.unit == "ms" else say_bytes
+    most = max(ratio.more or 0.0, ratio.less or 0.0)
+    cells = [
+        known(say(value), "" if value is not None else ratio.why)._replace(
+            bar=value / most if value is not None and most else None, accent=subject.accent
+        )
+        for value, subject in ((ratio.more, slower), (ratio.less, faster))
+    ]
+    tone = "strong" if ratio.ratio is not None else "quiet"
+    return Row([Cell(NAMES[ratio.what])], [*cells, Cell(times(ratio.ratio), tone=tone)])

@@ -1,0 +1,55 @@
+"""What does the page say? Everything in words and pictures, ready to be set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from loadtest.analysis.summary import Summary
+from loadtest.measure.run import Run
+from loadtest.report.sections import head
+from loadtest.report.sections.bandwidth import LEVELS, BandwidthSection, bandwidth
+from loadtest.report.sections.completeness import Completeness, completeness
+from loadtest.report.sections.connections import ConnectionsSection, connections
+from loadtest.report.sections.head import Tile, Verdict
+from loadtest.report.sections.health import Health, health
+from loadtest.report.sections.latency import Latency, latency
+from loadtest.report.sections.ratios import Versus, ratios
+from loadtest.report.sections.reproduce import Recipe, reproduce
+from loadtest.report.subject import subjects
+
+
+class Page(NamedTuple):
+    """The parts of the page in their order."""
+
+    title: str
+    subtitle: list[str]
+    verdicts: list[Verdict]
+    tiles: list[Tile]
+    versus: list[Versus]
+    latency: Latency
+    completeness: Completeness
+    bandwidth: BandwidthSection
+    levels: str
+    connections: ConnectionsSection
+    health: Health
+    recipes: list[Recipe]
+
+
+def view(runs: Sequence[Run], summaries: Sequence[Summary]) -> Page:
+    """The page of one run, or of several side by side."""
+    shown = subjects(runs, summaries)
+    return Page(
+        head.title(shown),
+        head.subtitle(shown),
+        [head.verdict(one) for one in shown],
+        head.tiles(shown),
+        ratios(shown),
+        latency(shown),
+        completeness(shown),
+        bandwidth(shown),
+        LEVELS,
+        connections(shown),
+        health(shown),
+        reproduce(shown),
+    )
