@@ -81,7 +81,7 @@ class Tally:
         self.counts = dict.fromkeys(COUNTS, 0)
         self.latency = Histogram()
         self.never_owed = 0
-        """Failures that stand in ``failed`` alone. A message that could not leave is in ``lost`` too, once for
+        """Failures that stand in ``failed`` alone: a message that could not leave is in ``lost`` too, once for
         each who was owed it, and must not weigh twice."""
 
     def add(self, row: SeriesRow) -> None:
