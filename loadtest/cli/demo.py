@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-USAGE, INTERRUPTED = 2, 130
+USAGE, NOTHING_MEASURED = 2, 5
 ARMS = ("websocket", "interval-polling")
 
 
@@ -33,19 +33,19 @@ def demo(
     except (ServerFailed, RunFailed, RunError) as failed:
         typer.echo(f"error: {failed}", err=True)
         raise typer.Exit(USAGE) from None
-    except KeyboardInterrupt:
-        typer.echo("interrupted; what was measured is in " + str(out), err=True)
-        raise typer.Exit(INTERRUPTED) from None
+    if not runs:
+        typer.echo("interrupted before anything was measured", err=True)
+        raise typer.Exit(NOTHING_MEASURED)
     page = out / "demo.html"
     command = [sys.executable, "-m", "loadtest", "report", *map(str, runs), "--out", str(page)]
     raise typer.Exit(subprocess.run(command, check=False).returncode)
 
 
 def _both(flags: list[str], out: Path, seconds: int) -> list[Path]:
-    """Run the scenario on each transport, behind one progress bar."""
+    """Run the scenario on each transport, behind one progress bar; Ctrl-C leaves what there is by then."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from loadtest.cli.locust_run import run_scenario
+    from loadtest.cli.locust_run import Interrupted, run_scenario
 
     runs: list[Path] = []
     columns = (TextColumn("{task.description:<28}"), BarColumn(), TimeRemainingColumn())
@@ -59,6 +59,9 @@ def _both(flags: list[str], out: Path, seconds: int) -> list[Path]:
                 progress.update(bar, completed=done + min(elapsed, seconds))
 
             arm = [*flags, "--rt-transport", transport]
-            runs.append(run_scenario("messaging", arm, out, seconds, tick))
+            try:
+                runs.append(run_scenario("messaging", arm, out, seconds, tick))
+            except Interrupted as cut:
+                return [*runs, cut.path] if cut.path else runs
         progress.update(bar, completed=seconds * len(ARMS), description="writing the page")
     return runs

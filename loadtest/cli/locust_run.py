@@ -25,6 +25,14 @@ class RunFailed(Exception):
         self.log = log
 
 
+class Interrupted(Exception):
+    """Ctrl-C in the middle of a run; ``path``: what it left, None if it was too early for anything."""
+
+    def __init__(self, path: Path | None) -> None:
+        super().__init__("interrupted")
+        self.path = path
+
+
 def scenario(name: str) -> Path:
     """The file of a scenario that came with the package."""
     spec = find_spec("scenarios")
@@ -37,7 +45,8 @@ def run_scenario(
 ) -> Path:
     """Run a scenario for ``run_time_s`` and return its Run directory. ``tick`` hears the seconds that passed.
 
-    Raises RunFailed; after Ctrl-C, KeyboardInterrupt once the process has written what it had.
+    Ctrl-C cuts the run short: the process writes what it had, and Interrupted names the Run, if there is one.
+    Raises RunFailed.
     """
     log = reports / f"{name}.log"
     before = _latest(reports)
@@ -53,7 +62,8 @@ def run_scenario(
         except KeyboardInterrupt:
             child.send_signal(signal.SIGTERM)
             child.wait(_PATIENCE_S)
-            raise
+            left = _latest(reports)
+            raise Interrupted(left if left != before else None) from None
         finally:
             if child.poll() is None:
                 child.kill()

@@ -49,7 +49,7 @@ class Schedule:
         self._gap = rng.expovariate
         self._catch_up_gap_ns = round(SECOND / (rate * CATCH_UP))
         self._next_ns = start_ns + self._draw()
-        self._last_ns: int | None = None
+        self._caught_up_ns: int | None = None
 
     def _draw(self) -> int:
         return round(self._gap(self._rate) * SECOND)
@@ -62,18 +62,22 @@ class Schedule:
     def turn(self, now_ns: int) -> Turn:
         """The next moment. A moment still ahead is kept exactly; one missed is made up for, spaced out.
 
-        Only late operations are spaced out. Spacing all of them would delay every pair that an exponential
-        draw put close together: lateness of our own making.
+        Only a backlog is spaced out: moments missed by more than half a mean gap, each from the late one before
+        it. Spacing every moment would delay each pair that an exponential draw put close together, and spacing
+        one missed by a millisecond would hold it back for seconds: lateness of our own making.
         """
         planned = self._next_ns
         self._next_ns += self._draw()
         if planned >= now_ns:
             wake = planned
+            self._caught_up_ns = None
         elif self._too_far_behind(planned, now_ns):
             return Turn(planned, now_ns, True)
         else:
-            wake = now_ns if self._last_ns is None else max(now_ns, self._last_ns + self._catch_up_gap_ns)
-        self._last_ns = wake
+            wake = now_ns
+            if self._caught_up_ns is not None and now_ns - planned > self._catch_up_gap_ns:
+                wake = max(now_ns, self._caught_up_ns + self._catch_up_gap_ns)
+            self._caught_up_ns = wake
         return Turn(planned, wake, False)
 
     def _too_far_behind(self, planned_ns: int, now_ns: int) -> bool:

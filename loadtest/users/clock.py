@@ -61,6 +61,7 @@ class Clock:
         self._heap: list[tuple[int, int, Timer]] = []
         self._tie = itertools.count()
         self._armed: int | None = None
+        self._closed = False
         self._loop = get_hub().loop
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._fd = _timerfd(self._libc)
@@ -72,7 +73,10 @@ class Clock:
             self._watcher.start(self._fire)
 
     def close(self) -> None:
-        """Stop all timers and give the descriptor back."""
+        """Stop all timers and give the descriptor back; calls asked for later are not made."""
+        if self._closed:
+            return
+        self._closed = True
         self._heap.clear()
         self._watcher.stop()
         self._watcher.close()
@@ -83,6 +87,8 @@ class Clock:
     def call_at(self, moment_ns: int, call: Callable[[], object]) -> Timer:
         """Call ``call`` on the hub at ``moment_ns``, never before; it must not block."""
         timer = Timer(call)
+        if self._closed:
+            return timer
         heapq.heappush(self._heap, (moment_ns, next(self._tie), timer))
         if self._armed is None or moment_ns < self._armed:
             self._arm(moment_ns)
@@ -126,7 +132,7 @@ class Clock:
                 except Exception as error:
                     self._failed(error)
         self._armed = None
-        if heap:
+        if heap and not self._closed:
             self._arm(heap[0][0])
 
 

@@ -33,8 +33,8 @@ from loadtest.users.wire import Wire
 
 OnEvent = Callable[[str, list[Any], int], None]
 """(name, args, read_ns) of an event of the server; runs on the hub and must not block."""
-OnAck = Callable[[list[Any], int], None]
-"""(args, read_ns) of the server's answer; runs on the hub and must not block."""
+OnAck = Callable[[list[Any] | None, int], None]
+"""(args, read_ns) of the server's answer; args None: the connection was lost first. On the hub, never blocks."""
 OnLost = Callable[[Cause, str], None]
 """(cause, detail), once, when a connection ends that we did not end."""
 OnFault = Callable[[BaseException], None]
@@ -108,6 +108,7 @@ class NativeConnection:
         "_acks",
         "_client",
         "_listeners",
+        "_lost",
         "_opened_ns",
         "_place",
         "_ready",
@@ -133,6 +134,7 @@ class NativeConnection:
         self._acks: dict[int, OnAck] = {}
         self._ready: AsyncResult | None = None
         self._opened_ns = 0
+        self._lost = False
         self.opened: Opened | None = None
         self.phases: dict[str, int] = {}
 
@@ -201,6 +203,8 @@ class NativeConnection:
         chunks = self._client.data_to_send()
         sent_ns = perf_counter_ns()
         self._wire.write(chunks)
+        if self._wire.closed:  # the write found out that the connection is over: this did not leave
+            raise NotConnected
         return sent_ns
 
     def _flush(self) -> None:
@@ -252,6 +256,8 @@ class NativeConnection:
     def _dispatch(self, events: Sequence[Any], read_ns: int) -> None:
         on_event = self._listeners.event
         for event in events:
+            if self._lost:
+                return  # a kick and its close frame may come in one read; a connection is lost once
             kind = type(event)
             if kind is Event:
                 on_event(event.name, event.args, read_ns)
@@ -300,12 +306,18 @@ class NativeConnection:
         self._end(Cause.INTERNAL, f"{type(error).__name__}: {error}")
 
     def _end(self, cause: Cause, detail: str) -> None:
-        self._acks.clear()
+        if self._lost:
+            return
+        self._lost = True
+        waiting, self._acks = self._acks, {}
         ready, self._ready = self._ready, None
         if ready is not None:
             ready.set_exception(ConnectFailed(cause, detail))
         elif self.phases:
             self._listeners.lost(cause, detail)
+        now_ns = perf_counter_ns()
+        for on_ack in waiting.values():
+            on_ack(None, now_ns)
 
 
 def _of_fault(error: ProtocolError) -> tuple[Cause, str]:
@@ -328,4 +340,6 @@ def call(
         acked, read_ns = answer.get(timeout=timeout_s)
     except Timeout:
         raise TimeoutError(f"no answer to {name} within {timeout_s:g} s") from None
+    if acked is None:
+        raise NotConnected
     return acked, sent_ns, read_ns

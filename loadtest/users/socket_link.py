@@ -43,6 +43,7 @@ class SocketLink:
         "_make_requests",
         "_open",
         "_requests",
+        "_why",
         "phases",
     )
 
@@ -61,6 +62,7 @@ class SocketLink:
         self._identity = identity
         self._hearing = hearing
         self._open = False
+        self._why: tuple[Cause, str] | None = None
         self.phases: dict[str, int] = {}
         waits = contract.authenticate is not None and contract.authenticate.wait is not None
         on_event = self._heard_before_open if waits else hearing.event
@@ -80,6 +82,8 @@ class SocketLink:
                 self._connection.close()
                 raise
             self.phases["authenticate"] = perf_counter_ns() - begun_ns
+        if self._why is not None:  # lost while the last answer was waking us
+            raise ConnectFailed(*self._why)
         self._open = True
 
     def _authenticate(self, timeout_s: float) -> None:
@@ -98,7 +102,7 @@ class SocketLink:
             if self._awaited is not None and not self._awaited.wait(timeout_s):
                 raise TimeoutError(f"no {rule.wait} within {timeout_s:g} s")
         except (TimeoutError, NotConnected) as error:
-            raise ConnectFailed(Cause.CONNECT_TIMEOUT, str(error) or f"lost during {rule.emit}") from None
+            raise ConnectFailed(*(self._why or (Cause.CONNECT_TIMEOUT, str(error)))) from None
 
     def _heard_before_open(self, name: str, args: list[Any], read_ns: int) -> None:
         rule = self._contract.authenticate
@@ -118,7 +122,7 @@ class SocketLink:
             else:
                 sent_ns = self._connection.request(action.emit, args, _Answer(action.ack, errand))
         except NotConnected:
-            errand.failed(Cause.CLIENT if not self._open else Cause.TRANSPORT_CLOSE, "not connected")
+            errand.failed(*(self._why or (Cause.CLIENT, "not connected")))
             return
         errand.left(sent_ns)
 
@@ -134,7 +138,7 @@ class SocketLink:
                 return Outcome(True, None, AckRule(), [], sent_ns, perf_counter_ns())
             answer, sent_ns, read_ns = call(self._connection, action.emit, args, ACTION_TIMEOUT_S)
         except NotConnected:
-            raise ActionFailed(Cause.TRANSPORT_CLOSE, "not connected") from None
+            raise ActionFailed(*(self._why or (Cause.CLIENT, "not connected"))) from None
         except TimeoutError as error:
             raise ActionFailed(Cause.ACK_TIMEOUT, str(error)) from None
         return Outcome(rule.ok(answer), rule.error(answer), rule, answer, sent_ns, read_ns)
@@ -146,8 +150,13 @@ class SocketLink:
         return self._requests
 
     def _lost(self, cause: Cause, detail: str) -> None:
-        self._open = False
-        self._hearing.lost(cause, detail)
+        self._why = cause, detail
+        if self._awaited is not None:
+            self._awaited.set(False)
+        # One that is lost before it is open was never made: `open` says so, and nobody counts it twice.
+        if self._open:
+            self._open = False
+            self._hearing.lost(cause, detail)
 
     def check(self, now_ns: int) -> None:
         """Find out that the server fell silent."""
@@ -201,6 +210,8 @@ class _Answer:
         self._rule = rule
         self._errand = errand
 
-    def __call__(self, args: list[Any], read_ns: int) -> None:
+    def __call__(self, args: list[Any] | None, read_ns: int) -> None:
+        if args is None:
+            return  # the server may have it, or not: the ledger's deadline decides
         rule = self._rule
         self._errand.answered(Outcome(rule.ok(args), rule.error(args), rule, args, 0, read_ns))

@@ -105,10 +105,13 @@ class StockConnection:
             self._listeners.fault(error)
 
     def _disconnected(self, reason: str = "") -> None:
-        self._acks.clear()
+        waiting, self._acks = self._acks, set()
         if not self._closing and self.phases:
             self._closing = True
             self._listeners.lost(_CAUSES.get(reason, Cause.TRANSPORT_ERROR), reason)
+            now_ns = perf_counter_ns()
+            for on_ack in waiting:
+                on_ack(None, now_ns)
 
     def emit(self, name: str, args: Sequence[Any]) -> int:
         """Hand an event to the library's queue. Raises NotConnected."""
