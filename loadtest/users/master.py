@@ -90,7 +90,8 @@ class MasterHouse(Keeping):
     def _add(self, node: str, part: dict[str, Any]) -> bool:
         if self.header is None or part["run"] != self.header.run:
             return False
-        self._workers.setdefault(node, {"name": part["worker"], "final": False, "facts": {}})
+        # Set, not only if new: a worker that was asked for its last word before its first went by its node.
+        self._workers.setdefault(node, {"final": False, "facts": {}})["name"] = part["worker"]
         self.book.add(part["worker"], decode_delta(part["delta"]))
         return True
 

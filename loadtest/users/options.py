@@ -8,6 +8,7 @@ so that the web UI may change them, and so that everything wrong with them is sa
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -138,7 +139,7 @@ def read(options: argparse.Namespace, host: str | None) -> Settings:
         compression=take("compression", _one_of(("on", "off")), "") == "on",
         contract=Path(contract) if contract else None,
         out=Path(options.rt_out),
-        token_secret=str(options.rt_token_secret),
+        token_secret=take("token-secret", _something, ""),
         allow_remote=bool(options.rt_allow_remote),
         fire_deliveries=bool(options.rt_fire_deliveries),
         run_time_ns=None if run_time is None else round(float(run_time) * SECOND),
@@ -162,8 +163,8 @@ def parse_room_sizes(text: str) -> tuple[tuple[int, float], ...]:
     if any(size < 2 for size, _ in wanted):
         raise ValueError(f"{text!r}: a conversation needs at least 2 members, one alone sends nothing")
     total = sum(share for _, share in wanted)
-    if any(share <= 0 for _, share in wanted):
-        raise ValueError(f"{text!r}: a share must be greater than zero")
+    if not all(0 < share < math.inf for _, share in wanted):  # nan fails that too
+        raise ValueError(f"{text!r}: a share must be a number greater than zero")
     return tuple((size, share / total) for size, share in wanted)
 
 
@@ -188,6 +189,12 @@ def _positive(text: str) -> int:
     if number < 1:
         raise ValueError(f"{text!r} must be at least 1")
     return number
+
+
+def _something(text: str) -> str:
+    if not text:
+        raise ValueError("must not be empty")
+    return text
 
 
 def _duration_or_default(text: str) -> int | None:

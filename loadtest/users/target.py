@@ -20,7 +20,7 @@ from loadtest.contract.development import DEVELOPMENT_SECRET
 from loadtest.users.causes import Cause, ConnectFailed
 from loadtest.users.connection import Listeners, NativeConnection, Place
 from loadtest.users.http import Response, fetch
-from loadtest.users.link import Hearing
+from loadtest.users.link import ActionFailed, Hearing
 from loadtest.users.options import Settings
 from loadtest.users.requests import Requests
 from loadtest.users.socket_link import SocketLink
@@ -58,20 +58,30 @@ def contract_of(settings: Settings) -> Contract:
 
 def locate(host: str) -> Place:
     """Resolve the host once for all users. Raises Refused."""
-    parts = urlsplit(host)
+    try:
+        parts = urlsplit(host)
+    except ValueError as error:
+        raise Refused(f"{host}: not a host ({error}); write it like -H http://127.0.0.1:3000") from None
     if parts.scheme == "https":
         raise Refused(f"{host}: https is not supported yet; use http, or a proxy that ends TLS")
     if parts.scheme != "http" or not parts.hostname:
         raise Refused(f"{host}: not a host; write it like -H http://127.0.0.1:3000")
+    if "@" in parts.netloc:
+        # Not shown: it would be in the log, and in the Run.
+        raise Refused(f"{parts.hostname}: a host has no user name and password; users prove theirs by a token")
     if parts.path not in ("", "/"):
         raise Refused(f"{host}: a host has no path; the path of Socket.IO is connect.path of the contract")
     try:
-        port = parts.port or 80
-        found = gsocket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+        port = 80 if parts.port is None else parts.port
+        if not port:
+            raise ValueError
     except ValueError:
         raise Refused(f"{host}: the port is no number between 1 and 65535") from None
-    except OSError as error:
-        raise Refused(f"{host}: no such host ({error.strerror or error})") from None
+    try:
+        parts.hostname.encode("idna")  # the resolver's thread would show a traceback of its own
+        found = gsocket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise Refused(f"{host}: no such host ({getattr(error, 'strerror', None) or error})") from None
     family, _, _, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
     return Place(int(family), address, parts.netloc, f"http://{parts.netloc}")
 
@@ -118,7 +128,7 @@ def examine(place: Place, settings: Settings, contract: Contract) -> Target:
     limit = _rate_limit(config)
     target = Target(place.base, is_loopback(place), stats, websocket, limit, notes=_notes(limit, contract))
     if settings.transport == "interval-polling":
-        return _examine_feed(target, settings, contract)
+        return _examine_feed(place, settings, contract, target)
     if not websocket:
         raise Refused(
             f"{place.base}: its /api/config says that WebSocket is off; use --rt-transport interval-polling"
@@ -184,10 +194,28 @@ def _notes(limit: int | None, contract: Contract) -> tuple[str, ...]:
     return (f"The server's limit of {usual.limit} messages a minute per socket was {said} for this run.",)
 
 
-def _examine_feed(target: Target, settings: Settings, contract: Contract) -> Target:
+def _examine_feed(place: Place, settings: Settings, contract: Contract, target: Target) -> Target:
+    """Ask the feed as a user of its own would."""
     if not contract.feeds:
         raise Refused(f'contract "{contract.name}": has no [[feeds]], so users cannot poll')
-    return msgspec.structs.replace(target, poll_interval_s=contract.feeds[0].interval_ms / 1000)
+    feed, identity = contract.feeds[0], _identity(settings)
+    requests = Requests(contract, identity, place, settings.headers, _NOBODY)
+    try:
+        response = requests.ask("GET", feed.target(identity), None, _TIMEOUT_S)
+    except ActionFailed as error:
+        raise Refused(_unreachable(place, ConnectFailed(error.cause, error.detail))) from None
+    finally:
+        requests.pool.close()
+    if feed.outcome(response.status) != "news":
+        said = " ".join(response.body[:200].decode("utf-8", "replace").split())
+        hint = "is --rt-token-secret the server's?" if response.status in (401, 403) else "is its path right?"
+        raise Refused(f'{place.base}: feed "{feed.name}" answered HTTP {response.status} {said}; {hint}')
+    return msgspec.structs.replace(target, poll_interval_s=feed.interval_ms / 1000)
+
+
+def _identity(settings: Settings) -> dict[str, str]:
+    user = "preflight"
+    return {"user": user, "device": "preflight", "token": sign(settings.token_secret, user)}
 
 
 def _examine_socket(place: Place, settings: Settings, contract: Contract, target: Target) -> Target:
@@ -198,15 +226,13 @@ def _examine_socket(place: Place, settings: Settings, contract: Contract, target
         made.append(NativeConnection(place, contract.connect.path, auth, (), settings.compression, listeners))
         return made[0]
 
-    user = "preflight"
-    identity = {"user": user, "device": "preflight", "token": sign(settings.token_secret, user)}
-    hearing = Hearing(lambda name, args, read_ns: None, lambda cause, why: None, _raise, lambda lag_ns: None)
+    identity = _identity(settings)
     link = SocketLink(
         contract,
         identity,
         connect,
-        hearing,
-        lambda: Requests(contract, identity, place, settings.headers, hearing),
+        _NOBODY,
+        lambda: Requests(contract, identity, place, settings.headers, _NOBODY),
     )
     try:
         link.open(_TIMEOUT_S)
@@ -230,6 +256,9 @@ def _examine_socket(place: Place, settings: Settings, contract: Contract, target
 
 def _raise(error: BaseException) -> None:
     raise error
+
+
+_NOBODY = Hearing(lambda name, args, read_ns: None, lambda cause, why: None, _raise, lambda lag_ns: None)
 
 
 def _longest(settings: Settings, contract: Contract, identity: dict[str, str]) -> list[object]:

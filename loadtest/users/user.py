@@ -192,10 +192,12 @@ class RealtimeUser(User):
 
     def leave_room(self) -> None:
         """Leave the conversation and wait for the answer. Raises ActionFailed."""
-        room, self.room = self.room, None
+        room = self.room
         action = self.live.contract.leave
         if room is None:
             return
+        if not self.member.connected:  # nothing can be asked, so the member is one still
+            raise ActionFailed(Cause.CLIENT, "not connected")
         ledger = self.live.ledger
         ledger.leave_requested(room.name, self.member, perf_counter_ns())
         if action is not None:
@@ -203,6 +205,8 @@ class RealtimeUser(User):
             if not outcome.ok:
                 raise ActionFailed(Cause.CONNECT_ERROR, f"leaving was refused: {outcome.error}")
         ledger.left(room.name, self.member, perf_counter_ns())
+        # Only now: who could not leave goes on talking here, and what cannot be sent then is counted.
+        self.room = None
 
     def switch_room(self) -> None:
         """Leave the conversation for another one of the same population, chosen by the seed."""

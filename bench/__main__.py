@@ -1,0 +1,118 @@
+"""`python -m bench`: is our client as cheap as we say, here and now?
+
+    python -m bench [--quick] [--json FILE] [--only NAME ...] [--users N] [--seconds S]
+
+Everything is compared within one session on one server; no time in it means anything on another machine.
+Requirements are judged, but only a crash makes the exit code anything but 0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from bench import codec, events, machine, memory, recording
+from bench.session import QUICK, BenchError, Part, Session, Sizes, open_session
+
+PARTS = ("events", "memory", "recorder", "codec", "server")
+_WIDTH = 110  # a table cut off by a pipe's 80 columns is no table
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the parts asked for; the exit code."""
+    options = _parser().parse_args(arguments)
+    console = Console()
+    console.width = max(console.width, _WIDTH)
+    console.print(machine.line(), highlight=False)
+    parts: list[Part] = []
+    try:
+        with open_session(_sizes(options), console) as session:
+            parts += _measure(session, options.only or PARTS)
+    except BenchError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    for part in parts:
+        console.print()
+        console.print(part.table)
+    console.print()
+    console.print(_summary(parts))
+    if options.json:
+        options.json.write_bytes(msgspec.json.format(msgspec.json.encode(_all(parts)), indent=2) + b"\n")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="fewer users, short windows: a look, no proof")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every number to FILE")
+    parser.add_argument("--only", nargs="+", choices=PARTS, metavar="NAME", help=" ".join(PARTS))
+    parser.add_argument("--users", type=int, help="talking users, and idle ones, instead of the default")
+    parser.add_argument("--seconds", type=float, help="length of a window instead of the default")
+    return parser
+
+
+def _sizes(options: argparse.Namespace) -> Sizes:
+    sizes = QUICK if options.quick else Sizes()
+    if options.users:
+        sizes = msgspec.structs.replace(sizes, users=options.users, idle_users=options.users)
+    if options.seconds:
+        sizes = msgspec.structs.replace(sizes, window_s=options.seconds)
+    return sizes
+
+
+def _measure(session: Session, wanted: Sequence[str]) -> list[Part]:
+    parts: list[Part] = []
+    native = None
+    if "events" in wanted:
+        part, arms = events.measure(session)
+        native = arms[session.sizes.rates[-1]]
+        parts.append(part)
+    if "memory" in wanted:
+        parts.append(memory.measure(session))
+    if "recorder" in wanted:
+        parts.append(recording.measure(session))
+    if "codec" in wanted:
+        parts.append(codec.measure(session))
+    if "server" in wanted:
+        parts.append(events.server(session, native))
+    return parts
+
+
+def _summary(parts: Sequence[Part]) -> Table:
+    table = Table(title="requirements", title_justify="left")
+    for name in ("requirement", "limit", "measured", "verdict"):
+        table.add_column(name)
+    for part in parts:
+        for one in part.requirements:
+            style = "green" if one.kept else "bold red"
+            table.add_row(one.name, one.limit, one.measured, f"[{style}]{one.verdict}[/]")
+    return table
+
+
+def _all(parts: Sequence[Part]) -> dict[str, Any]:
+    return {
+        "machine": machine.facts(),
+        "parts": {part.name: part.raw for part in parts},
+        "requirements": [
+            {
+                "part": part.name,
+                "name": one.name,
+                "limit": one.limit,
+                "measured": one.measured,
+                "verdict": one.verdict,
+            }
+            for part in parts
+            for one in part.requirements
+        ],
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

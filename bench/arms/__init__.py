@@ -1,0 +1,1 @@
+"""The locustfiles that are compared, and the meter that both share."""
