@@ -14,10 +14,13 @@ from rich.table import Table
 
 from bench.session import Part, Requirement, Session
 from bench.task import ROOM_SIZE
-from loadtest.measure.ledger import Ledger, Member, Room
+from loadtest.measure.book import Book
+from loadtest.measure.ledger import Ledger
 from loadtest.measure.operations import Operation
 from loadtest.measure.plan import Plan
-from loadtest.measure.recorder import Book, Recorder, decode_delta, encode_delta
+from loadtest.measure.recorder import Recorder
+from loadtest.measure.rooms import Member, Room
+from loadtest.measure.rows import decode_delta, encode_delta
 from loadtest.measure.units import MS, SECOND
 
 LIMIT_NS = 1000

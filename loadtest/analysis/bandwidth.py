@@ -14,7 +14,7 @@ import msgspec
 from loadtest.analysis.series import Name, Series
 from loadtest.measure.operations import Operation
 from loadtest.measure.plan import Phase
-from loadtest.measure.recorder import TrafficRow
+from loadtest.measure.rows import TrafficRow
 
 HEADER_BYTES = 52
 """Of a segment: IPv4 20 + TCP 20 + timestamps 12. IPv6 would add 20, Ethernet 14."""

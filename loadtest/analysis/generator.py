@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from loadtest.measure.histogram import Histogram, upper_edge
 from loadtest.measure.plan import Phase
-from loadtest.measure.recorder import HealthRow
+from loadtest.measure.rows import HealthRow
 from loadtest.measure.run import Run
 
 MEAN_OVER = 5

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from loadtest.measure.histogram import Histogram
 from loadtest.measure.operations import Operation
 from loadtest.measure.plan import Phase
-from loadtest.measure.recorder import SeriesRow
+from loadtest.measure.rows import SeriesRow
 from loadtest.measure.run import Run
 from loadtest.measure.units import SECOND
 

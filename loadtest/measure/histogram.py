@@ -93,22 +93,52 @@ class Histogram:
     Values are binned in blocks by numpy when somebody looks, or when ``fold`` is called.
     """
 
-    __slots__ = ("_buffer", "_cells", "max_ns", "min_ns", "n", "negative", "record", "sum_ns")
+    __slots__ = ("_buffer", "_cells", "_max_ns", "_min_ns", "_n", "_negative", "_sum_ns", "record")
 
     def __init__(self) -> None:
         self._buffer = array("q")
         self.record = self._buffer.append
         self._cells: dict[int, int] = {}
-        self.n = 0
-        self.sum_ns = 0
-        self.min_ns = 0
-        self.max_ns = 0
-        self.negative = 0
+        self._n = 0
+        self._sum_ns = 0
+        self._min_ns = 0
+        self._max_ns = 0
+        self._negative = 0
 
     @property
     def empty(self) -> bool:
         """Whether nothing was recorded since the start or the last ``take``."""
-        return not self._buffer and not self.n
+        return not self._buffer and not self._n
+
+    @property
+    def n(self) -> int:
+        """How many values."""
+        self.fold()
+        return self._n
+
+    @property
+    def sum_ns(self) -> int:
+        """Exact sum."""
+        self.fold()
+        return self._sum_ns
+
+    @property
+    def min_ns(self) -> int:
+        """Exact minimum, 0 when empty."""
+        self.fold()
+        return self._min_ns
+
+    @property
+    def max_ns(self) -> int:
+        """Exact maximum, 0 when empty."""
+        self.fold()
+        return self._max_ns
+
+    @property
+    def negative(self) -> int:
+        """How many values lay below zero."""
+        self.fold()
+        return self._negative
 
     def fold(self) -> None:
         """Bin what was recorded since the last fold."""
@@ -123,11 +153,11 @@ class Histogram:
         self._add(zip(buckets.tolist(), counts.tolist(), strict=True))
 
     def _note(self, n: int, total: int, low: int, high: int, negative: int) -> None:
-        self.min_ns = min(self.min_ns, low) if self.n else low
-        self.max_ns = max(self.max_ns, high) if self.n else high
-        self.n += n
-        self.sum_ns += total
-        self.negative += negative
+        self._min_ns = min(self._min_ns, low) if self._n else low
+        self._max_ns = max(self._max_ns, high) if self._n else high
+        self._n += n
+        self._sum_ns += total
+        self._negative += negative
 
     def _add(self, pairs: Iterable[tuple[int, int]]) -> None:
         cells = self._cells
@@ -149,11 +179,11 @@ class Histogram:
         self.fold()
         buckets = sorted(self._cells)
         return Counts(
-            self.n,
-            self.sum_ns,
-            self.min_ns,
-            self.max_ns,
-            self.negative,
+            self._n,
+            self._sum_ns,
+            self._min_ns,
+            self._max_ns,
+            self._negative,
             np.array(buckets, _BUCKET).tobytes(),
             np.array([self._cells[b] for b in buckets], _COUNT).tobytes(),
         )
@@ -162,21 +192,21 @@ class Histogram:
         """``counts()``, and start again from nothing; ``record`` stays valid."""
         taken = self.counts()
         self._cells = {}
-        self.n = self.sum_ns = self.min_ns = self.max_ns = self.negative = 0
+        self._n = self._sum_ns = self._min_ns = self._max_ns = self._negative = 0
         return taken
 
     def at_rank(self, rank: int) -> int:
         """Upper edge (ns) of the bucket that holds the ``rank``-th smallest value, 1 <= rank <= n."""
         self.fold()
-        if not 1 <= rank <= self.n:
-            raise ValueError(f"rank {rank} of {self.n} values")
+        if not 1 <= rank <= self._n:
+            raise ValueError(f"rank {rank} of {self._n} values")
         seen = 0
         for bucket in sorted(self._cells):
             seen += self._cells[bucket]
             if seen >= rank:
                 break
         # The top bucket has no upper edge: what lies beyond TOP_NS counts there too.
-        return self.max_ns if bucket == BUCKETS - 1 else min(upper_edge(bucket), self.max_ns)
+        return self._max_ns if bucket == BUCKETS - 1 else min(upper_edge(bucket), self._max_ns)
 
     def quantile(self, q: float, of: int | None = None) -> int | None:
         """Nearest-rank quantile (ns): the ceil(q * of)-th smallest value.
@@ -185,14 +215,14 @@ class Histogram:
         and a quantile that falls among them is None, not reached.
         """
         self.fold()
-        rank = max(1, math.ceil(q * (self.n if of is None else of) - 1e-9))
-        return self.at_rank(rank) if rank <= self.n else None
+        rank = max(1, math.ceil(q * (self._n if of is None else of) - 1e-9))
+        return self.at_rank(rank) if rank <= self._n else None
 
     @property
     def mean_ns(self) -> float | None:
         """Exact mean (ns), None when empty."""
         self.fold()
-        return self.sum_ns / self.n if self.n else None
+        return self._sum_ns / self._n if self._n else None
 
     def dense(self) -> IntArray:
         """Counts of all BUCKETS buckets, for arithmetic with numpy."""

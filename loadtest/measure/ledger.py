@@ -14,11 +14,12 @@ have met. In between a delivery is legal either way, and counted nowhere but in 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 
+from loadtest.measure.entry import Entry
+from loadtest.measure.exemplars import Exemplars
 from loadtest.measure.operations import Operation
-from loadtest.measure.plan import Phase
-from loadtest.measure.recorder import Exemplar, Interval, Recorder
+from loadtest.measure.recorder import Interval, Recorder
+from loadtest.measure.rooms import Member, Room, Stay
 
 _ACK = Operation.MESSAGE_ACK.value  # an enum's members and values are slow to reach
 _DELIVER = Operation.MESSAGE_DELIVER
@@ -27,113 +28,6 @@ _RESYNC = Operation.MESSAGE_RESYNC.value
 
 LIMIT = 1_000_000
 """Entries kept at most. Beyond it the ledger says so and the run is invalid; none is dropped in silence."""
-
-
-class Member:
-    """A user as the ledger knows it; compared by identity.
-
-    ``ordered``: frames reach it in the order in which the server emitted them (a socket, not a feed), so a
-    delivery read after the leave was acked was also emitted after it.
-    ``arrived_ns``: the kernel's stamp of the frame being read, for exemplars.
-    """
-
-    __slots__ = ("arrived_ns", "connected", "connection", "name", "ordered", "rooms", "sequence", "transport")
-
-    def __init__(self, name: str, transport: str, ordered: bool = True) -> None:
-        self.name = name
-        self.transport = transport
-        self.ordered = ordered
-        self.connected = False
-        self.connection = ""
-        self.arrived_ns: int | None = None
-        self.sequence = 0
-        self.rooms: dict[str, Room] = {}
-
-
-class Stay:
-    """One member's time in one room; None: not yet."""
-
-    __slots__ = ("join_acked_ns", "join_requested_ns", "leave_acked_ns", "leave_requested_ns")
-
-    def __init__(self, now_ns: int) -> None:
-        self.join_requested_ns = now_ns
-        self.join_acked_ns: int | None = None
-        self.leave_requested_ns: int | None = None
-        self.leave_acked_ns: int | None = None
-
-
-class Room:
-    """Who is in a conversation, and which of its messages are under way.
-
-    ``stays``: of each member the stay under way and those before it that may still matter, oldest first.
-    """
-
-    __slots__ = ("_online", "entries", "members", "name", "stays")
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.members: dict[Member, None] = {}  # ordered, for reproducible choices
-        self.stays: dict[Member, list[Stay]] = {}
-        self.entries: deque[Entry] = deque()
-        self._online: tuple[frozenset[Member], frozenset[Member]] | None = None
-
-    def changed(self) -> None:
-        """Somebody came, went, connected or was lost: ``present`` must be worked out again."""
-        self._online = None
-
-    @property
-    def present(self) -> tuple[frozenset[Member], frozenset[Member]]:
-        """(connected, offline) members."""
-        if self._online is None:
-            online = frozenset(m for m in self.members if m.connected)
-            self._online = online, frozenset(self.members) - online
-        return self._online
-
-
-class Entry:
-    """A message under way. ``expected`` shrinks when a debt is excused; ``seen`` are the settled ones."""
-
-    __slots__ = (
-        "acked_ns",
-        "deadline_ns",
-        "deliver",
-        "echo",
-        "expected",
-        "expired",
-        "marker",
-        "offline",
-        "operation",
-        "order",
-        "planned_ns",
-        "refused",
-        "resync",
-        "room",
-        "seen",
-        "sender",
-        "sent_ns",
-        "sequence",
-        "wants_ack",
-    )
-
-    acked_ns: int | None
-    deadline_ns: int
-    deliver: Interval
-    echo: Interval | None
-    expected: frozenset[Member]
-    expired: bool
-    marker: str
-    offline: frozenset[Member]
-    operation: Operation
-    order: dict[Member, int]
-    planned_ns: int
-    refused: bool
-    resync: Interval | None
-    room: Room
-    seen: set[Member]
-    sender: Member
-    sent_ns: int
-    sequence: int
-    wants_ack: bool
 
 
 class Ledger:
@@ -379,8 +273,10 @@ class Ledger:
         return entry
 
     def _unexpected(self, entry: Entry, member: Member, read_ns: int) -> None:
+        # What an ordered member reads after its leave was acked was emitted after it, too.
         if any(
-            _may_have_met(stay, entry) and not _emitted_after_leave(stay, member, read_ns)
+            stay.may_have_met(entry.sent_ns, entry.acked_ns)
+            and not (member.ordered and stay.over_by(read_ns))
             for stay in entry.room.stays.get(member, ())
         ):
             self.recorder.count("tolerated")
@@ -448,66 +344,3 @@ class Ledger:
             entry.room.entries.clear()  # or a leave at the end would excuse these debts a second time
         self._due.clear()
         self._closed = True
-
-
-def _may_have_met(stay: Stay, entry: Entry) -> bool:
-    """Whether the server may have handled the message while the member was in."""
-    handled_last = entry.acked_ns
-    joined_in_time = handled_last is None or stay.join_requested_ns <= handled_last
-    return joined_in_time and (stay.leave_acked_ns is None or entry.sent_ns <= stay.leave_acked_ns)
-
-
-def _emitted_after_leave(stay: Stay, member: Member, read_ns: int) -> bool:
-    return member.ordered and stay.leave_acked_ns is not None and read_ns > stay.leave_acked_ns
-
-
-class Exemplars:
-    """The deliveries of measure that are worth a look: the slowest, and some of those that went wrong."""
-
-    KEEP = 20
-
-    def __init__(self, recorder: Recorder) -> None:
-        self._recorder = recorder
-        self._noted: dict[str, int] = {}
-        self._slowest: list[int] = []
-        self.floor_ns = -1
-        self.describe_fault: Callable[[int], str | None] = lambda now_ns: None
-
-    def slow(self, entry: Entry, member: Member, read_ns: int) -> None:
-        """A delivery slower than the slowest known but KEEP."""
-        if entry.operation is not _DELIVER or member is entry.sender:
-            return
-        if self._recorder.plan.phase(entry.planned_ns) is not Phase.MEASURE:
-            return
-        self._recorder.exemplar(self._exemplar("slow", entry, member, read_ns))
-        self._slowest = sorted([*self._slowest, read_ns - entry.planned_ns], reverse=True)[: self.KEEP]
-        if len(self._slowest) == self.KEEP:
-            self.floor_ns = self._slowest[-1]
-
-    def note(self, outcome: str, entry: Entry, member: Member, read_ns: int | None) -> None:
-        """A delivery that did not come, or came to somebody who was not owed it."""
-        noted = self._noted.get(outcome, 0)
-        if noted < self.KEEP and not entry.operation.volatile:
-            self._noted[outcome] = noted + 1
-            self._recorder.exemplar(self._exemplar(outcome, entry, member, read_ns))
-
-    def _exemplar(self, outcome: str, entry: Entry, member: Member, read_ns: int | None) -> Exemplar:
-        plan = self._recorder.plan
-        start = plan.started_ns
-        arrived = member.arrived_ns if read_ns is not None else None
-        return Exemplar(
-            outcome,
-            entry.operation.value,
-            member.transport,
-            plan.phase(entry.planned_ns).value,
-            entry.room.name,
-            entry.sender.name,
-            member.name,
-            entry.sequence,
-            entry.planned_ns - start,
-            entry.sent_ns - start,
-            None if arrived is None else arrived - start,
-            None if read_ns is None else read_ns - start,
-            member.connection,
-            self.describe_fault(entry.planned_ns),
-        )

@@ -21,16 +21,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from loadtest.measure.recorder import (
-    Book,
-    Drop,
-    Exemplar,
-    HealthRow,
-    Row,
-    SeriesRow,
-    ServerRow,
-    TrafficRow,
-)
+from loadtest.measure.book import Book
+from loadtest.measure.rows import Drop, Exemplar, HealthRow, Row, SeriesRow, ServerRow, TrafficRow
 
 FORMAT = 1
 MANIFEST = "manifest.json"

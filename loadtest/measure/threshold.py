@@ -23,7 +23,7 @@ import msgspec
 from loadtest.measure.histogram import Histogram
 from loadtest.measure.operations import Operation
 from loadtest.measure.plan import Phase
-from loadtest.measure.recorder import SeriesRow
+from loadtest.measure.rows import SeriesRow
 from loadtest.measure.units import MS
 
 COUNTS = ("expected", "late", "lost", "open", "duplicate", "reordered", "leaked", "failed")

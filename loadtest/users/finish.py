@@ -17,8 +17,8 @@ import locust.log
 import msgspec
 
 from loadtest.measure import run as run_files
+from loadtest.measure.book import Book
 from loadtest.measure.plan import Plan
-from loadtest.measure.recorder import Book
 from loadtest.measure.units import SECOND
 from loadtest.users import facts
 from loadtest.users.live import Header

@@ -15,8 +15,8 @@ import psutil
 
 from loadtest.contract import Contract
 from loadtest.measure import run as run_files
+from loadtest.measure.book import Book
 from loadtest.measure.plan import Plan
-from loadtest.measure.recorder import Book
 from loadtest.measure.units import SECOND
 from loadtest.users import facts, limits, server_probe
 from loadtest.users.finish import USAGE, Ending, finish

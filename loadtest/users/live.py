@@ -21,7 +21,8 @@ from loadtest.contract import Contract, Delivery
 from loadtest.measure.ledger import Ledger
 from loadtest.measure.operations import Operation
 from loadtest.measure.plan import Plan
-from loadtest.measure.recorder import Drop, Health, Recorder, TrafficRow
+from loadtest.measure.recorder import Health, Recorder
+from loadtest.measure.rows import Drop, TrafficRow
 from loadtest.measure.units import SECOND
 from loadtest.users.causes import Cause, ConnectFailed
 from loadtest.users.clock import Clock

@@ -15,7 +15,7 @@ from locust.stats import bucket_response_time
 
 from loadtest.measure.histogram import Counts, upper_edge
 from loadtest.measure.operations import Operation
-from loadtest.measure.recorder import SeriesRow
+from loadtest.measure.rows import SeriesRow
 from loadtest.measure.units import MS
 
 _SHOWN = {
@@ -57,7 +57,9 @@ def _add(entry: Any, latency: Counts) -> None:
     second = int(time.time())
     shown = entry.last_request_timestamp
     if entry.use_response_times_cache and shown and second > int(shown):
-        entry._cache_response_times(second - 1)  # as Locust's own log does: the web UI's chart is drawn from it
+        entry._cache_response_times(
+            second - 1
+        )  # as Locust's own log does: the web UI's chart is drawn from it
     buckets, counts = latency.pairs()
     for bucket, count in zip(buckets.tolist(), counts.tolist(), strict=True):
         rounded = bucket_response_time(upper_edge(bucket) / MS)

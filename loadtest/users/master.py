@@ -9,7 +9,7 @@ import gevent
 import msgspec
 
 from loadtest.measure import run as run_files
-from loadtest.measure.recorder import decode_delta
+from loadtest.measure.rows import decode_delta
 from loadtest.measure.units import SECOND
 from loadtest.users.keeping import Keeping
 

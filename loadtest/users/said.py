@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from loadtest.contract import Action
-from loadtest.measure.ledger import Room
 from loadtest.measure.operations import Operation
+from loadtest.measure.rooms import Room
 from loadtest.users.causes import Cause
 from loadtest.users.link import ActionFailed, Outcome
 

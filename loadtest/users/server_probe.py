@@ -10,7 +10,7 @@ import gevent
 import msgspec
 
 from loadtest.measure.plan import Plan
-from loadtest.measure.recorder import ServerRow
+from loadtest.measure.rows import ServerRow
 from loadtest.measure.units import SECOND
 from loadtest.users.causes import ConnectFailed
 from loadtest.users.connection import Place

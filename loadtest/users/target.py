@@ -68,7 +68,9 @@ def locate(host: str) -> Place:
         raise Refused(f"{host}: not a host; write it like -H http://127.0.0.1:3000")
     if "@" in parts.netloc:
         # Not shown: it would be in the log, and in the Run.
-        raise Refused(f"{parts.hostname}: a host has no user name and password; users prove theirs by a token")
+        raise Refused(
+            f"{parts.hostname}: a host has no user name and password; users prove theirs by a token"
+        )
     if parts.path not in ("", "/"):
         raise Refused(f"{host}: a host has no path; the path of Socket.IO is connect.path of the contract")
     try:

@@ -18,8 +18,8 @@ from locust import User
 from locust.exception import StopUser
 
 from loadtest.contract import Action
-from loadtest.measure.ledger import Member, Room
 from loadtest.measure.operations import Operation
+from loadtest.measure.rooms import Member, Room
 from loadtest.measure.schedule import Schedule
 from loadtest.measure.units import SECOND
 from loadtest.users.causes import Cause, ConnectFailed

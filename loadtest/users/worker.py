@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from loadtest.measure.recorder import encode_delta
+from loadtest.measure.rows import encode_delta
 from loadtest.users import facts, locust_stats
 from loadtest.users.generating import Generating
 from loadtest.users.live import Header

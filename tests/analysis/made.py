@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from loadtest.measure import run as runs
+from loadtest.measure.book import Book
 from loadtest.measure.plan import Plan
-from loadtest.measure.recorder import Book, Drop, Exemplar, Recorder, ServerRow, TrafficRow
+from loadtest.measure.recorder import Recorder
+from loadtest.measure.rows import Drop, Exemplar, ServerRow, TrafficRow
 from loadtest.measure.run import Edges, Manifest, Run, Worker
 from loadtest.measure.units import MS, SECOND
 

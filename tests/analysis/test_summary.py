@@ -12,8 +12,9 @@ import pytest
 
 from loadtest.analysis.summary import Summary, encode, summarise
 from loadtest.measure import run as runs
+from loadtest.measure.book import Book
 from loadtest.measure.histogram import Histogram
-from loadtest.measure.recorder import Book, Delta, Drop, HealthRow, SeriesRow, ServerRow, TrafficRow
+from loadtest.measure.rows import Delta, Drop, HealthRow, SeriesRow, ServerRow, TrafficRow
 from loadtest.measure.units import MS, SECOND
 
 KEYS: dict[str, list[str]] = {

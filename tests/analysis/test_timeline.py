@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from loadtest.analysis import timeline
 from loadtest.analysis.series import Series
 from loadtest.analysis.spectrum import POINTS, spectrum
+from loadtest.measure.book import Book
 from loadtest.measure.histogram import Histogram
 from loadtest.measure.operations import Operation
-from loadtest.measure.recorder import Book, Delta, HealthRow, SeriesRow, ServerRow
+from loadtest.measure.rows import Delta, HealthRow, SeriesRow, ServerRow
 from loadtest.measure.run import Edges
 from loadtest.measure.units import MS, SECOND
 

@@ -10,8 +10,9 @@ import pytest
 
 from loadtest.analysis import generator, validity
 from loadtest.analysis.validity import RULES, Validity, judge
+from loadtest.measure.book import Book
 from loadtest.measure.histogram import Counts, Histogram
-from loadtest.measure.recorder import Book, Delta, HealthRow, SeriesRow
+from loadtest.measure.rows import Delta, HealthRow, SeriesRow
 from loadtest.measure.run import Edges, Worker
 from loadtest.measure.units import MS, SECOND
 

@@ -17,7 +17,7 @@ Table = Callable[[str, str], list[list[str]]]
 ASKED = """
 import argparse, json
 from loadtest.measure.plan import Plan
-from loadtest.measure.recorder import Book
+from loadtest.measure.book import Book
 from loadtest.users import finish, options
 from loadtest.users.generating import Generating
 from loadtest.users.live import QUIET_AFTER_NS, Header

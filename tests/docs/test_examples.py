@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from loadtest.measure import run as runs
+from loadtest.measure.book import Book
 from loadtest.measure.histogram import Histogram, upper_edge
 from loadtest.measure.plan import Plan
-from loadtest.measure.recorder import Book, Recorder
+from loadtest.measure.recorder import Recorder
 from loadtest.measure.units import MS, SECOND
 
 PATIENCE_S = 60

@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 
 from loadtest.measure import ledger as ledger_module
-from loadtest.measure.ledger import Exemplars, Ledger, Member
+from loadtest.measure.book import Book
+from loadtest.measure.ledger import Ledger
 from loadtest.measure.operations import Operation
 from loadtest.measure.plan import Plan
-from loadtest.measure.recorder import Book, Exemplar, Recorder, SeriesRow
+from loadtest.measure.recorder import Recorder
+from loadtest.measure.rooms import Member
+from loadtest.measure.rows import EXEMPLARS, Exemplar, SeriesRow
 from loadtest.measure.units import SECOND
 
 DEADLINE = 10 * SECOND
@@ -518,10 +521,10 @@ def test_lost_typing_is_counted_and_no_exemplar(desk: Desk) -> None:
 
 
 def test_exemplars_of_what_was_lost_are_few(desk: Desk) -> None:
-    for _ in range(Exemplars.KEEP):
+    for _ in range(EXEMPLARS):
         desk.send(1)
     desk.ledger.expire(ns(20))
-    assert len(desk.exemplars("lost")) == Exemplars.KEEP
+    assert len(desk.exemplars("lost")) == EXEMPLARS
 
 
 @pytest.mark.parametrize("more", [{"echo": True}, {"operation": TYPING}, {"operation": RECEIPT}])

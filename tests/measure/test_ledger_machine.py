@@ -9,11 +9,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from ledger_oracle import Oracle, OracleMember, OracleMessage
 
+from loadtest.measure.book import Book
 from loadtest.measure.histogram import Counts, Histogram
-from loadtest.measure.ledger import Ledger, Member
+from loadtest.measure.ledger import Ledger
 from loadtest.measure.operations import Operation
 from loadtest.measure.plan import Plan
-from loadtest.measure.recorder import Book, Recorder, decode_delta, encode_delta
+from loadtest.measure.recorder import Recorder
+from loadtest.measure.rooms import Member
+from loadtest.measure.rows import decode_delta, encode_delta
 from loadtest.measure.units import SECOND
 
 COUNTERS = ("expected", "late", "lost", "open", "duplicate", "reordered", "leaked", "failed")

@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from loadtest.measure.book import Book
 from loadtest.measure.histogram import Counts, Histogram
 from loadtest.measure.plan import Plan
-from loadtest.measure.recorder import (
+from loadtest.measure.recorder import Recorder
+from loadtest.measure.rows import (
     EXEMPLARS,
-    Book,
     Delta,
     Drop,
     Exemplar,
     HealthRow,
-    Recorder,
     SeriesRow,
     ServerRow,
     TrafficRow,

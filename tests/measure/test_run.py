@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadtest.measure import run
+from loadtest.measure.book import Book
 from loadtest.measure.histogram import Counts, Histogram
-from loadtest.measure.recorder import Book, Delta, Drop, Exemplar, HealthRow, SeriesRow, ServerRow, TrafficRow
+from loadtest.measure.rows import Delta, Drop, Exemplar, HealthRow, SeriesRow, ServerRow, TrafficRow
 from loadtest.measure.run import Edges, Manifest, Run, RunError, Worker
 
 

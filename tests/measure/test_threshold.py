@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from loadtest.measure.histogram import Counts, Histogram
 from loadtest.measure.operations import Operation
-from loadtest.measure.recorder import SeriesRow
+from loadtest.measure.rows import SeriesRow
 from loadtest.measure.threshold import (
     COUNTS,
     Selector,

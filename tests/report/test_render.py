@@ -13,7 +13,8 @@ import pytest
 
 from loadtest.analysis.summary import summarise
 from loadtest.measure import run as runs
-from loadtest.measure.recorder import Book, Delta, HealthRow, SeriesRow
+from loadtest.measure.book import Book
+from loadtest.measure.rows import Delta, HealthRow, SeriesRow
 from loadtest.measure.run import Edges, Run
 from loadtest.measure.units import SECOND
 from loadtest.report import charts

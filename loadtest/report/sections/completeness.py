@@ -8,7 +8,7 @@ from typing import NamedTuple
 from loadtest.analysis.figures import say_share
 from loadtest.analysis.summary import OperationRow
 from loadtest.measure.plan import Phase
-from loadtest.measure.recorder import Exemplar
+from loadtest.measure.rows import Exemplar
 from loadtest.measure.units import MS, SECOND, say_ms
 from loadtest.report.subject import Subject, by_operation, whose
 from loadtest.report.table import Cell, Row, Table, table

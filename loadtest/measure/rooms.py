@@ -1,0 +1,79 @@
+"""Who is in which conversation, and since when for sure?"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from loadtest.measure.entry import Entry
+
+
+class Member:
+    """A user as the ledger knows it; compared by identity.
+
+    ``ordered``: frames reach it in the order in which the server emitted them (a socket, not a feed), so a
+    delivery read after the leave was acked was also emitted after it.
+    ``arrived_ns``: the kernel's stamp of the frame being read, for exemplars.
+    """
+
+    __slots__ = ("arrived_ns", "connected", "connection", "name", "ordered", "rooms", "sequence", "transport")
+
+    def __init__(self, name: str, transport: str, ordered: bool = True) -> None:
+        self.name = name
+        self.transport = transport
+        self.ordered = ordered
+        self.connected = False
+        self.connection = ""
+        self.arrived_ns: int | None = None
+        self.sequence = 0
+        self.rooms: dict[str, Room] = {}
+
+
+class Stay:
+    """One member's time in one room; None: not yet."""
+
+    __slots__ = ("join_acked_ns", "join_requested_ns", "leave_acked_ns", "leave_requested_ns")
+
+    def __init__(self, now_ns: int) -> None:
+        self.join_requested_ns = now_ns
+        self.join_acked_ns: int | None = None
+        self.leave_requested_ns: int | None = None
+        self.leave_acked_ns: int | None = None
+
+    def may_have_met(self, sent_ns: int, acked_ns: int | None) -> bool:
+        """Whether the server may have handled a message, somewhere in [sent, acked], during this stay."""
+        joined_in_time = acked_ns is None or self.join_requested_ns <= acked_ns
+        return joined_in_time and (self.leave_acked_ns is None or sent_ns <= self.leave_acked_ns)
+
+    def over_by(self, read_ns: int) -> bool:
+        """Whether the server had let the member out before ``read_ns``."""
+        return self.leave_acked_ns is not None and read_ns > self.leave_acked_ns
+
+
+class Room:
+    """Who is in a conversation, and which of its messages are under way.
+
+    ``stays``: of each member the stay under way and those before it that may still matter, oldest first.
+    """
+
+    __slots__ = ("_online", "entries", "members", "name", "stays")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.members: dict[Member, None] = {}  # ordered, for reproducible choices
+        self.stays: dict[Member, list[Stay]] = {}
+        self.entries: deque[Entry] = deque()
+        self._online: tuple[frozenset[Member], frozenset[Member]] | None = None
+
+    def changed(self) -> None:
+        """Somebody came, went, connected or was lost: ``present`` must be worked out again."""
+        self._online = None
+
+    @property
+    def present(self) -> tuple[frozenset[Member], frozenset[Member]]:
+        """(connected, offline) members."""
+        if self._online is None:
+            online = frozenset(m for m in self.members if m.connected)
+            self._online = online, frozenset(self.members) - online
+        return self._online
