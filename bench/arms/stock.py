@@ -55,7 +55,7 @@ HALL = Hall()
 METER = Meter(TASK, lambda _: HALL.begun_ns, lambda _: HALL.acks)
 
 
-@events.init.add_listener  # type: ignore[untyped-decorator]
+@events.init.add_listener
 def _avoid_stalls(environment: Any, **_: Any) -> None:
     # What our arm does for itself, done for this one too: the clients are compared, not the collector.
     gc.collect()
