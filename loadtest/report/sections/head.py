@@ -61,7 +61,8 @@ def subtitle(subjects: Sequence[Subject]) -> list[str]:
     """Users, load, length, target, date: what is common to all runs is said once."""
     of_each = [_facts(one.summary.run) for one in subjects]
     # By position: what differs stands next to what it differs from.
-    return list(dict.fromkeys(fact for alike in zip(*of_each, strict=True) for fact in alike if fact))
+    facts = list(dict.fromkeys(fact for alike in zip(*of_each, strict=True) for fact in alike if fact))
+    return [*facts, date(min(one.summary.run.started for one in subjects))]
 
 
 def _facts(run: Facts) -> tuple[str, ...]:
@@ -70,7 +71,6 @@ def _facts(run: Facts) -> tuple[str, ...]:
         _load(run.parameters),
         f"{say_seconds(run.measured_s)} measured",
         f"{run.target.get('kind', 'server')} at {run.target.get('url', 'unknown address')}",
-        date(run.started),
     )
 
 

@@ -59,6 +59,11 @@ def _versus(slower: Subject, faster: Subject, compared: Comparison) -> Versus:
     )
     if INVALID in (slower.summary.validity.state, faster.summary.validity.state):
         sentence = "One of these runs is invalid, so these ratios prove nothing. " + sentence
+    if all(one.summary.run.environment.get("same_host_as_target") for one in (slower, faster)):
+        sentence += (
+            " Client and server ran on one machine, so there is no network in either side: across one, both gain "
+            "the round trip, and the ratios shrink."
+        )
     rows = [_row(ratio, slower, faster) for ratio in compared.latency]
     more = [_row(ratio, slower, faster) for ratio in compared.bandwidth]
     return Versus(
