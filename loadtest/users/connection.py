@@ -256,8 +256,6 @@ class NativeConnection:
     def _dispatch(self, events: Sequence[Any], read_ns: int) -> None:
         on_event = self._listeners.event
         for event in events:
-            if self._lost:
-                return  # a kick and its close frame may come in one read; a connection is lost once
             kind = type(event)
             if kind is Event:
                 on_event(event.name, event.args, read_ns)
@@ -307,7 +305,7 @@ class NativeConnection:
 
     def _end(self, cause: Cause, detail: str) -> None:
         if self._lost:
-            return
+            return  # a kick and its close frame may come in one read; a connection is lost once
         self._lost = True
         waiting, self._acks = self._acks, {}
         ready, self._ready = self._ready, None

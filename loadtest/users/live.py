@@ -14,6 +14,7 @@ from random import Random
 from time import perf_counter_ns
 from typing import Any
 
+import gevent
 import msgspec
 from gevent.event import Event
 
@@ -96,8 +97,8 @@ class LiveRun:
         self.errors = {rule.on: rule for rule in contract.errors}
         self.links: dict[Link, None] = {}
         self.faults: dict[str, int] = {}
-        self._expected_users: int | None = None
-        self._settled = 0
+        self._all_spawned = False
+        self._entering = 0
         self._seatings: dict[str, Seating] = {}
         self._active: dict[Link, tuple[int, Carried]] = {}
         self._idle: dict[Link, tuple[int, Carried]] = {}
@@ -147,7 +148,6 @@ class LiveRun:
         self._traffic("connect", link.transport, 1, now_ns - opened_ns, carried)
         if self._active:
             self._active[link] = (now_ns, carried)
-        self._settle()
 
     def gave_up(self, error: ConnectFailed) -> None:
         """A user could not get in."""
@@ -156,19 +156,25 @@ class LiveRun:
             self.recorder.count("fds.exhausted")
         if error.cause is Cause.NO_PORTS:
             self.recorder.count("ports.exhausted")
-        self._settle()
 
-    def spawned(self, users: int) -> None:
+    def spawned(self) -> None:
         """Locust has started all users it was asked for."""
-        self._expected_users = users
-        self._check_all_joined()
+        self._all_spawned = True
+        # After the users that were started last have run their first lines. They are not counted by
+        # Locust's number: it leaves out those that gave up, and counts those that never came to knock.
+        gevent.spawn(self._check_all_in)
 
-    def _settle(self) -> None:
-        self._settled += 1
-        self._check_all_joined()
+    def entering(self) -> None:
+        """A user is on its way in; the plan waits for it until ``entered``."""
+        self._entering += 1
 
-    def _check_all_joined(self) -> None:
-        if self._expected_users is not None and self._settled >= self._expected_users:
+    def entered(self) -> None:
+        """It is in, or has given up, or stumbled."""
+        self._entering -= 1
+        self._check_all_in()
+
+    def _check_all_in(self) -> None:
+        if self._all_spawned and not self._entering and not self.closed:
             self.on_all_joined()
 
     def lost(self, link: Link, user: str, opened_ns: int, cause: Cause, detail: str) -> None:

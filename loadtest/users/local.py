@@ -53,7 +53,7 @@ class LocalHouse(Generating, Keeping):
         """All users have been started."""
         self._peak_users = max(self._peak_users, user_count)
         if self.live is not None:
-            self.live.spawned(user_count)
+            self.live.spawned()
 
     def stopping(self, **_: Any) -> None:
         """The run ends; its users are still there."""

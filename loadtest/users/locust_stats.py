@@ -57,9 +57,8 @@ def _add(entry: Any, latency: Counts) -> None:
     second = int(time.time())
     shown = entry.last_request_timestamp
     if entry.use_response_times_cache and shown and second > int(shown):
-        entry._cache_response_times(
-            second - 1
-        )  # as Locust's own log does: the web UI's chart is drawn from it
+        # As Locust's own log does: the web UI's chart is drawn from it.
+        entry._cache_response_times(second - 1)
     buckets, counts = latency.pairs()
     for bucket, count in zip(buckets.tolist(), counts.tolist(), strict=True):
         rounded = bucket_response_time(upper_edge(bucket) / MS)

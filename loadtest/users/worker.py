@@ -51,7 +51,7 @@ class WorkerHouse(Generating):
     def spawned(self, **_: Any) -> None:
         """The master says that all users everywhere have been started."""
         if self.live is not None:
-            self.live.spawned(self.runner.user_count)
+            self.live.spawned()
 
     def all_joined(self) -> None:
         """Everybody here is in, or has given up."""
