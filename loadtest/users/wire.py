@@ -116,7 +116,7 @@ class Wire:
         if _STAMPED:
             raw.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         self._read_watcher = get_hub().loop.io(self._descriptor, _READ)
-        self._read_watcher.start(self._readable if _STAMPED else self._readable_unstamped)
+        self._read_watcher.start(self._readable)
 
     def write(self, chunks: Iterable[bytes]) -> None:
         """Send now what the socket takes, queue the rest in order."""
@@ -174,13 +174,17 @@ class Wire:
     def _readable(self) -> None:
         """The hot path. Nothing may leave it: an exception would stop the watcher for good, silently."""
         try:
-            size, ancillary, _, _ = self._raw.recvmsg_into(_into, _ANCILLARY)
+            if _STAMPED:
+                size, ancillary, _, _ = self._raw.recvmsg_into(_into, _ANCILLARY)
+            else:
+                size, ancillary = self._raw.recv_into(_buffer), None
             read_ns = perf_counter_ns()
         except BlockingIOError:
             return
         except OSError as error:
             self._end(cause_of(error), error.strerror or str(error))
             return
+        # Apart from the read, so that an error of the owner's is not taken for one of the socket's.
         try:
             if not size:
                 self._end(Cause.TRANSPORT_CLOSE, "end of stream")
@@ -190,24 +194,6 @@ class Wire:
                 lag = time_ns() - (seconds * SECOND + nanoseconds)
                 self.arrived_ns = read_ns - lag
                 self._lag(lag)
-            self.received_bytes += size
-            self._owner.received(_view[:size], read_ns)
-        except Exception as error:
-            self._broken(error)
-
-    def _readable_unstamped(self) -> None:
-        try:
-            size = self._raw.recv_into(_buffer)
-            read_ns = perf_counter_ns()
-        except BlockingIOError:
-            return
-        except OSError as error:
-            self._end(cause_of(error), error.strerror or str(error))
-            return
-        try:
-            if not size:
-                self._end(Cause.TRANSPORT_CLOSE, "end of stream")
-                return
             self.received_bytes += size
             self._owner.received(_view[:size], read_ns)
         except Exception as error:
