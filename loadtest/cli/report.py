@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import msgspec
 import typer
 
-from loadtest.analysis.exit_code import USAGE, exit_code
-from loadtest.analysis.summary import Summary, summarise
-from loadtest.measure import run as runs
-from loadtest.measure.run import Run, RunError
-from loadtest.report.outline import outline, outline_versus
+if TYPE_CHECKING:
+    from loadtest.analysis.summary import Summary
+    from loadtest.measure.run import Run
 
+USAGE = 2
 COMPARISON = "compare.html"
 
 
@@ -28,6 +26,15 @@ def report(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON, nothing else.")] = False,
 ) -> None:
     """Write summary.json and report.html into each RUN; several are also set side by side on one page."""
+    # Numpy and what stands on it take longer to import than other commands to run.
+    import msgspec
+
+    from loadtest.analysis.exit_code import exit_code
+    from loadtest.analysis.summary import summarise
+    from loadtest.measure import run as runs
+    from loadtest.measure.run import RunError
+    from loadtest.report.outline import outline, outline_versus
+
     try:
         read = [runs.read(path) for path in paths]
         summaries = [summarise(run) for run in read]
@@ -50,7 +57,7 @@ def report(
 
 def _write(read: list[Run], summaries: list[Summary], out: Path | None) -> list[Path]:
     """All files of these runs; returns the pages, the one to open first at the head."""
-    # Matplotlib takes longer to import than other commands to run.
+    from loadtest.measure import run as runs
     from loadtest.report.render import render, write_page, write_summary
 
     pages = []

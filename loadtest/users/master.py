@@ -80,6 +80,8 @@ class MasterHouse(Keeping):
         """What a worker has to add."""
         if "rt" in data:
             self._add(client_id, data["rt"])
+        # A worker that died on its way in is waited for no longer, and nothing else would say so.
+        self._begin_if_all_joined()
 
     def final(self, msg: Any, **_: Any) -> None:
         """A worker's last word."""

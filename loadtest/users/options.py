@@ -22,6 +22,9 @@ CLIENTS = ("native", "python-socketio")
 SECRETS = ("rt_token_secret",)
 """Options whose values never leave the process."""
 
+LARGEST_PAYLOAD = 100_000_000
+"""Bytes: the largest maxHttpBufferSize that anybody would set; beyond it a typing error."""
+
 _T = TypeVar("_T")
 
 
@@ -130,7 +133,7 @@ def read(options: argparse.Namespace, host: str | None) -> Settings:
         client=take("client", _one_of(CLIENTS), ""),
         rate=take("rate", parse_rate, 0.0),
         room_sizes=take("room-size", parse_room_sizes, ()),
-        payload_bytes=take("payload-bytes", _positive, 0),
+        payload_bytes=take("payload-bytes", _size, 0),
         seed=take("seed", _whole, 0),
         warmup_ns=take("warmup", _duration_or_default, None),
         drain_ns=take("drain", _duration_or_default, None),
@@ -188,6 +191,13 @@ def _positive(text: str) -> int:
     number = _whole(text)
     if number < 1:
         raise ValueError(f"{text!r} must be at least 1")
+    return number
+
+
+def _size(text: str) -> int:
+    number = _positive(text)
+    if number > LARGEST_PAYLOAD:
+        raise ValueError(f"{text!r} is more than any server takes in one message ({LARGEST_PAYLOAD} bytes)")
     return number
 
 

@@ -33,7 +33,7 @@ def _watch(place: Place, path: str, plan: Plan, tell: Callable[[ServerRow], obje
     last: tuple[int, float] | None = None
     while True:
         try:
-            stats = msgspec.json.decode(fetch(place, path, _TIMEOUT_S).body)
+            stats = msgspec.json.decode(fetch(place, path, _TIMEOUT_S).body, type=dict[str, Any])
         except (ConnectFailed, msgspec.DecodeError):
             last = None
         else:

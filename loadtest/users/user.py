@@ -262,7 +262,10 @@ class RealtimeUser(User):
     def _say(self, operation: Operation, action: Action, echo: bool = False, **variables: object) -> None:
         planned_ns = self.take_planned()
         room, live = self.room, self.live
-        if room is None or len(room.members) < 2:
+        if room is None:
+            self._say_to_nobody(operation, planned_ns)
+            return
+        if len(room.members) < 2:
             return
         marker, number = live.ledger.marker(self.member)
         errand = Said(self, operation, action, room, marker, number, planned_ns, echo)
@@ -271,6 +274,18 @@ class RealtimeUser(User):
             return
         variables.update(self._variables(room=room.name, marker=marker))
         self.link.send(action, variables, errand)
+
+    def _say_to_nobody(self, operation: Operation, planned_ns: int) -> None:
+        """It left one conversation and was not let into the next: what falls due now is said to no one.
+
+        Nobody is owed a copy, so nothing is lost; but it failed, and is not passed over in silence.
+        """
+        live = self.live
+        if not live.closed:
+            live.recorder.interval(operation.value, self.member.transport, planned_ns).failed += 1
+            live.recorder.count("not_sent")
+            error = ActionFailed(Cause.CLIENT, "in no conversation")
+            live.fire("WSE", operation, None, error)
 
     def _variables(self, **more: object) -> dict[str, object]:
         return {**self._identity, **more}

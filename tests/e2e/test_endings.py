@@ -174,6 +174,30 @@ def test_a_worker_that_dies_spoils_the_run_and_not_what_the_others_measured(
     wait_until(lambda: not locust.session(), "no process is left behind")
 
 
+def test_what_is_said_in_no_conversation_fails_and_is_not_passed_over(serve: Any, run_locust: Any) -> None:
+    flags = (
+        "-f",
+        HERE / "stranded.py",
+        "-u",
+        8,
+        "-r",
+        8,
+        "-t",
+        "8s",
+        "--rt-rate",
+        "3/s",
+        "--rt-room-size",
+        4,
+    )
+    server = serve()
+    result = run_locust(*flags, *WARM, "-H", server.url)
+    totals = result.totals
+    assert result.counters["sent"] == server.accepted() <= 8
+    assert totals.count("failed", "message.deliver") == result.counters["not_sent"] > 30
+    assert totals.count("lost", *DELIVERIES) == 0, "nobody was owed it"
+    assert result.code in (1, 5), result.output
+
+
 def test_a_bug_in_a_scenario_s_hook_is_counted_shown_once_and_spoils_the_run(
     serve: Any, start_locust: Any
 ) -> None:
