@@ -120,13 +120,14 @@ def test_ordered_faults_come_back_as_exactly_what_they_were(serve: Any, start_lo
                 "-r",
                 8,
                 "-t",
-                "12s",
+                "13s",
                 "--rt-rate",
                 "4/s",
                 "--rt-room-size",
                 4,
             ),
-            *("--rt-deadline", "3s", "--rt-warmup", "1s", "--rt-drain", "5s", "--rt-transport", transport),
+            # The last reordered copy is held for 2 s and then waits for a poll: 3.5 s is not late.
+            *("--rt-deadline", "4s", "--rt-warmup", "1s", "--rt-drain", "6s", "--rt-transport", transport),
             *("-H", server.url),
         )
         arms.append((server, locust))
