@@ -50,6 +50,7 @@ class Keeping:
     plan: Plan
     book: Book
     _early = False
+    _complete = False
     _peak_users = 0
     _watch: Any = None
 
@@ -98,7 +99,7 @@ class Keeping:
         )
         self.plan = Plan(self.header.started_ns, run_time, self.settings.warmup_ns, self.settings.drain_ns)
         self.book = Book()
-        self._early, self._peak_users = False, 0
+        self._early, self._complete, self._peak_users = False, False, 0
         stats = self.contract.hooks.stats
         if self.target.stats and stats is not None:
             place = locate(self.settings.host)
@@ -106,13 +107,20 @@ class Keeping:
             self._watch = server_probe.watch(place, stats, self.plan, self.book.server.append, polling)
         return self.header
 
-    def ended_early(self) -> bool:
-        """Whether somebody stopped the run before its time."""
-        return self._early or (
-            self.plan.ends_ns is not None and perf_counter_ns() < self.plan.ends_ns - SECOND
-        )
+    def note_end(self) -> None:
+        """The run stops here: how many users it had, and whether somebody stopped it before its time."""
+        self._peak_users = max(self._peak_users, self.runner.user_count)
+        ends_ns = self.plan.ends_ns
+        cut_short = ends_ns is not None and perf_counter_ns() < ends_ns - SECOND
+        self._complete = not (self._early or cut_short)
 
-    def write_run(self, workers: list[run_files.Worker], complete: bool) -> None:
+    def quitting(self, **_: Any) -> None:
+        """Locust leaves; if the run is still on, it is cut short here."""
+        if self.runner.state not in ("ready", "stopped"):
+            self._early = True
+            self.runner.stop()
+
+    def write_run(self, workers: list[run_files.Worker]) -> None:
         """Write the Run, once."""
         header, self.header = self.header, None
         if header is None:
@@ -131,7 +139,7 @@ class Keeping:
             workers,
             self._peak_users,
             float(self.environment.parsed_options.spawn_rate or 1),
-            complete,
+            self._complete,
             _failures(self.runner),
         )
         finish(self.environment, ending)

@@ -145,7 +145,7 @@ class LiveRun:
         """A user is in its conversation for the first time; the plan begins once all are."""
         now_ns = perf_counter_ns()
         carried = link.carried()
-        self._traffic("connect", link.transport, 1, now_ns - opened_ns, carried)
+        self._traffic("connect", link.transport, now_ns - opened_ns, carried)
         if self._active:
             self._active[link] = (now_ns, carried)
 
@@ -246,7 +246,7 @@ class LiveRun:
                 continue
             from_ns, before = self._idle.get(link, (now_ns, Carried()))
             if now_ns - from_ns >= heartbeat.fair * heartbeat.period_ns:
-                self._traffic("idle", link.transport, 1, now_ns - from_ns, link.carried().minus(before))
+                self._traffic("idle", link.transport, now_ns - from_ns, link.carried().minus(before))
             elif heartbeat.carried is not None:
                 row = TrafficRow(
                     link.transport, "idle", ESTIMATED, 1, heartbeat.period_ns, *heartbeat.carried
@@ -256,11 +256,11 @@ class LiveRun:
     def _settle_traffic(self, regime: str, since: dict[Link, tuple[int, Carried]]) -> None:
         now_ns = perf_counter_ns()
         for link, (from_ns, before) in since.items():
-            self._traffic(regime, link.transport, 1, now_ns - from_ns, link.carried().minus(before))
+            self._traffic(regime, link.transport, now_ns - from_ns, link.carried().minus(before))
 
-    def _traffic(self, regime: str, transport: str, users: int, user_ns: int, carried: Carried) -> None:
+    def _traffic(self, regime: str, transport: str, user_ns: int, carried: Carried) -> None:
         method = METHOD if carried.segments_received else ESTIMATED
-        self.recorder.traffic(TrafficRow(transport, regime, method, users, user_ns, *carried))
+        self.recorder.traffic(TrafficRow(transport, regime, method, 1, user_ns, *carried))
 
     # -- recording --------------------------------------------------------------------------------------
 

@@ -59,8 +59,7 @@ class LocalHouse(Generating, Keeping):
         """The run ends; its users are still there."""
         if self.live is None or self.live.closed:
             return
-        self._peak_users = max(self._peak_users, self.runner.user_count)
-        self._complete = not self.ended_early()
+        self.note_end()
         self.drain(self._early)
         self.collect(final=True)
 
@@ -69,11 +68,5 @@ class LocalHouse(Generating, Keeping):
         if self.header is None or self.live is None:
             return
         worker = run_files.Worker(self.live.worker, True, self.facts())
-        self.write_run([worker], self._complete)
+        self.write_run([worker])
         self.end_live()
-
-    def quitting(self, **_: Any) -> None:
-        """Locust leaves; if the run is still on, it is cut short here."""
-        if self.runner.state not in ("ready", "stopped"):
-            self._early = True
-            self.runner.stop()

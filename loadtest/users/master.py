@@ -27,7 +27,6 @@ class MasterHouse(Keeping):
         self._joined: set[str] = set()
         self._spawned = False
         self._workers: dict[str, dict[str, Any]] = {}
-        self._complete = False
         self._stopping = False
 
     def attach(self) -> None:
@@ -47,7 +46,7 @@ class MasterHouse(Keeping):
     def started(self, **_: Any) -> None:
         """Workers are about to be told to spawn; the header goes with the options they get."""
         self._joined, self._workers = set(), {}
-        self._spawned = self._complete = self._stopping = False
+        self._spawned = self._stopping = False
         header = self.start_book()
         options = self.environment.parsed_options
         options.rt_header = None if header is None else msgspec.to_builtins(header)
@@ -102,8 +101,7 @@ class MasterHouse(Keeping):
         if self.header is None or self._stopping:
             return
         self._stopping = True
-        self._peak_users = max(self._peak_users, self.runner.user_count)
-        self._complete = not self.ended_early()
+        self.note_end()
         self.plan.hold(perf_counter_ns())
         wanted = self._live_workers()
         for node in wanted:
@@ -126,10 +124,4 @@ class MasterHouse(Keeping):
         workers = [
             run_files.Worker(one["name"], one["final"], one["facts"]) for one in self._workers.values()
         ]
-        self.write_run(sorted(workers, key=lambda one: one.name), self._complete)
-
-    def quitting(self, **_: Any) -> None:
-        """Locust leaves; if the run is still on, it is cut short here."""
-        if self.runner.state not in ("ready", "stopped"):
-            self._early = True
-            self.runner.stop()
+        self.write_run(sorted(workers, key=lambda one: one.name))
