@@ -342,9 +342,9 @@ class RealtimeUser(User):
 
     def _polled(self, planned_ns: int, sent_ns: int, read_ns: int, error: str | None) -> None:
         live = self.live
-        interval = live.recorder.interval(Operation.POLL_REQUEST, self.member.transport, planned_ns)
         if live.closed:
             return
+        interval = live.recorder.interval(Operation.POLL_REQUEST, self.member.transport, planned_ns)
         if error is None:
             interval.record(planned_ns, sent_ns, read_ns)
         else:
