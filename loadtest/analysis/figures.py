@@ -9,11 +9,15 @@ above the q-quantile with probability 1 - q**n, so a one-sided 95 % bound exists
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from loadtest.measure.histogram import Histogram
+from loadtest.measure.histogram import Histogram, upper_edge
 from loadtest.measure.units import ms
+
+_Number = TypeVar("_Number", int, float)
 
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "p999": 0.999}
 NEEDED = {"p50": 1, "p95": 59, "p99": 299, "p999": 2995}
@@ -41,7 +45,20 @@ class Lag(msgspec.Struct, frozen=True):
     max: float | None = None
 
 
-def figures(histogram: Histogram, expected: int) -> tuple[Figures, dict[str, str]]:
+class Words(NamedTuple):
+    """How reasons speak of what was measured: what none came of, what came, what did not."""
+
+    none_expected: str = "nothing was expected"
+    none_came: str = "nothing was delivered"
+    came: str = "delivered"
+    missing: str = "late or lost"
+    among: str = "with the late and lost"
+
+
+DELIVERIES = Words()
+
+
+def figures(histogram: Histogram, expected: int, words: Words = DELIVERIES) -> tuple[Figures, dict[str, str]]:
     """(figures, why) of what was delivered, out of ``expected`` >= histogram.n."""
     histogram.fold()
     came = histogram.n
@@ -49,30 +66,67 @@ def figures(histogram: Histogram, expected: int) -> tuple[Figures, dict[str, str
     why: dict[str, str] = {}
     values: dict[str, float | None] = {}
     for name, q in QUANTILES.items():
-        reason = _reason_against(name, histogram, expected)
+        reason = _reason_against(name, histogram, expected, words)
         if reason:
             values[name], why[name] = None, reason
         else:
             values[name] = _ms(histogram.quantile(q, of=expected))
     for name in ("mean", "max"):
         if not came:
-            why[name] = "nothing was delivered"
+            why[name] = words.none_came if expected else words.none_expected
         elif missing:
-            why[name] = f"of the {came} delivered; {missing} late or lost have none"
+            why[name] = f"of the {came} {words.came}; {missing} {words.missing} have none"
     mean = None if histogram.mean_ns is None else ms(histogram.mean_ns)
     return Figures(mean=mean, max=ms(histogram.max_ns) if came else None, **values), why
 
 
-def _reason_against(name: str, histogram: Histogram, expected: int) -> str | None:
+def _reason_against(name: str, histogram: Histogram, expected: int, words: Words) -> str | None:
     if not expected:
-        return "nothing was expected"
+        return words.none_expected
     missing = expected - histogram.n
     if expected < NEEDED[name]:
-        among = " with the late and lost" if missing else ""
+        among = f" {words.among}" if missing else ""
         return f"n={expected}{among}, {NEEDED[name]} needed"
     if histogram.quantile(QUANTILES[name], of=expected) is None:
-        return f"not reached: {say_share(missing / expected)} late or lost"
+        return f"not reached: {say_share(missing / expected)} {words.missing}"
     return None
+
+
+def figures_of(
+    values_ns: Iterable[int], expected: int | None = None, words: Words = DELIVERIES
+) -> tuple[Figures, dict[str, str]]:
+    """The same of single values (ns); ``expected``: as many as there are, unless said otherwise."""
+    histogram = Histogram()
+    for value in values_ns:
+        histogram.record(value)
+    return figures(histogram, histogram.n if expected is None else expected, words)
+
+
+def prefixed(why: dict[str, str], prefix: str) -> dict[str, str]:
+    """The reasons of one part, for a ``why`` that several parts share: ``rejoin_ms.p99``."""
+    return {f"{prefix}.{name}": text for name, text in why.items()}
+
+
+def nearest_rank(values: Iterable[_Number], q: float) -> _Number:
+    """The ceil(q n)-th smallest of ``values``, which must not be empty."""
+    ordered = sorted(values)
+    return ordered[rank(q, len(ordered)) - 1]
+
+
+def rank(q: float, n: int) -> int:
+    """ceil(q n), at least 1: which of n values in order is the q-quantile."""
+    return max(1, math.ceil(q * n - 1e-9))
+
+
+def count_above(histogram: Histogram, limit_ns: float) -> int:
+    """How many values lie above ``limit_ns``, each taken at its bucket's upper edge."""
+    buckets, counts = histogram.counts().pairs()
+    above: int = sum(
+        count
+        for bucket, count in zip(buckets.tolist(), counts.tolist(), strict=True)
+        if min(upper_edge(bucket), histogram.max_ns) > limit_ns
+    )
+    return above
 
 
 def say_share(share: float) -> str:

@@ -1,12 +1,17 @@
-"""How was each generator process while it measured?"""
+"""How was each generator process while it measured?
+
+Seconds of a storm are left out: what the generator does while everybody comes back at once is judged with the
+storm, against the time that the coming back took.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from loadtest.measure.histogram import Histogram, upper_edge
+from loadtest.analysis import storm
+from loadtest.analysis.figures import count_above, nearest_rank
+from loadtest.measure.histogram import Histogram
 from loadtest.measure.plan import Phase
 from loadtest.measure.rows import HealthRow
 from loadtest.measure.run import Run
@@ -16,7 +21,7 @@ MEAN_OVER = 5
 
 
 class Vitals(NamedTuple):
-    """One worker in the measured phase; percents are of one core, histograms in ns."""
+    """One worker in the measured phase, outside of storms; percents are of one core, histograms in ns."""
 
     worker: str
     cpu_p95: float
@@ -36,10 +41,11 @@ class Vitals(NamedTuple):
 
 
 def vitals(run: Run) -> list[Vitals]:
-    """One per worker that has a health row in the measured phase, by name."""
+    """One per worker that has a health row in the measured phase outside of storms, by name."""
+    stormy = storm.seconds(run)
     of: dict[str, list[HealthRow]] = {}
     for row in run.health:
-        if row.phase == Phase.MEASURE:
+        if row.phase == Phase.MEASURE and row.second not in stormy:
             of.setdefault(row.worker, []).append(row)
     return [_vitals(worker, rows) for worker, rows in sorted(of.items())]
 
@@ -54,7 +60,7 @@ def _vitals(worker: str, rows: list[HealthRow]) -> Vitals:
     return Vitals(
         worker,
         nearest_rank(cpu, 0.95),
-        _highest_mean(cpu),
+        _highest_mean(rows),
         nearest_rank([row.steal_percent for row in rows], 0.95),
         max(row.gc_pause_ns for row in rows),
         sum(row.planned for row in rows),
@@ -63,27 +69,14 @@ def _vitals(worker: str, rows: list[HealthRow]) -> Vitals:
     )
 
 
-def nearest_rank(values: Iterable[float], q: float) -> float:
-    """The ceil(q n)-th smallest of ``values``, which must not be empty."""
-    ordered = sorted(values)
-    return ordered[max(1, math.ceil(q * len(ordered) - 1e-9)) - 1]
-
-
-def _highest_mean(samples: Sequence[float]) -> float | None:
-    """Highest mean of MEAN_OVER samples in a row; None if there are fewer."""
-    windows = range(len(samples) - MEAN_OVER + 1)
-    return max((sum(samples[i : i + MEAN_OVER]) / MEAN_OVER for i in windows), default=None)
+def _highest_mean(rows: Sequence[HealthRow]) -> float | None:
+    """Highest mean CPU of MEAN_OVER samples in a row; None if there are fewer."""
+    windows = [rows[i : i + MEAN_OVER] for i in range(len(rows) - MEAN_OVER + 1)]
+    # One second may lie between two samples; what lies on both sides of a storm is not in a row.
+    joined = [some for some in windows if some[-1].second - some[0].second <= MEAN_OVER]
+    return max((sum(row.cpu_percent for row in some) / MEAN_OVER for some in joined), default=None)
 
 
 def percent_above(histogram: Histogram, limit_ns: float) -> float | None:
     """Percent of values above ``limit_ns``, each taken at its bucket's upper edge; None if there are none."""
-    histogram.fold()
-    if not histogram.n:
-        return None
-    buckets, counts = histogram.counts().pairs()
-    above: int = sum(
-        count
-        for bucket, count in zip(buckets.tolist(), counts.tolist(), strict=True)
-        if min(upper_edge(bucket), histogram.max_ns) > limit_ns
-    )
-    return above / histogram.n * 100
+    return count_above(histogram, limit_ns) / histogram.n * 100 if histogram.n else None

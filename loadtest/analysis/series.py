@@ -5,7 +5,7 @@ Histograms and counts add up; nothing here is a mean of means or a percentile of
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import NamedTuple
 
 from loadtest.measure.histogram import Histogram
@@ -44,6 +44,15 @@ class Series:
         for name, counts in row.phases.items():
             self.phases.setdefault(name, Histogram()).merge(counts)
 
+    def merge(self, other: Series) -> None:
+        """Add another."""
+        for name in COUNTS:
+            self.counts[name] += other.counts[name]
+        self.latency.merge(other.latency)
+        self.service.merge(other.service)
+        for name, histogram in other.phases.items():
+            self.phases.setdefault(name, Histogram()).merge(histogram)
+
     @property
     def expected(self) -> int:
         """Delivered, late and lost; by the sum, so that percentiles agree with the histogram."""
@@ -58,11 +67,11 @@ def collect(rows: Iterable[SeriesRow]) -> dict[Name, Series]:
     return dict(sorted(found.items()))
 
 
-def measured(run: Run, operation: Operation) -> Series:
-    """One operation in the measured phase, over all transports."""
+def measured(run: Run, *operations: Operation, without: Container[int] = ()) -> Series:
+    """Operations in the measured phase, over all transports; ``without``: seconds of the run to leave out."""
     whole = Series()
     for row in run.series:
-        if row.operation == operation and row.phase == Phase.MEASURE:
+        if row.operation in operations and row.phase == Phase.MEASURE and row.second not in without:
             whole.add(row)
     return whole
 

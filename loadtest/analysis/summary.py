@@ -11,8 +11,10 @@ from typing import Any
 
 import msgspec
 
+from loadtest.analysis.availability import Availability, availability
 from loadtest.analysis.bandwidth import Bandwidth, bandwidth
 from loadtest.analysis.figures import Figures, figures
+from loadtest.analysis.reconnection import Reconnection, reconnection
 from loadtest.analysis.series import Name, Series, collect, measured_seconds
 from loadtest.analysis.validity import Validity, judge
 from loadtest.measure.run import Run
@@ -75,34 +77,6 @@ class OperationRow(msgspec.Struct, frozen=True):
     phases_ms: dict[str, Figures]
 
 
-class Attempt(msgspec.Struct, frozen=True):
-    """How long the n-th attempt to come back was waited for."""
-
-    attempt: int
-    n: int
-    p50_s: float | None
-    in_band: float | None
-
-
-class Reconnection(msgspec.Struct, frozen=True):
-    """Connections lost, and what became of them."""
-
-    drops: int
-    attempts: int | None
-    connections: int
-    rate: float | None
-    recovered: int | None
-    gave_up: int | None
-    detect_ms: Figures | None
-    reconnect_ms: Figures | None
-    rejoin_ms: Figures | None
-    first_message_ms: Figures | None
-    missed: int | None
-    resynced: int | None
-    backoff: list[Attempt]
-    why: dict[str, str] = {}
-
-
 class Verdict(msgspec.Struct, frozen=True):
     """One question with an answer: kind slo, claim or regression; state pass, fail or inconclusive."""
 
@@ -115,7 +89,7 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """summary.json."""
+    """summary.json. calls, chats, upgrade: what became of them, by outcome; empty where there were none."""
 
     format: int
     run: Facts
@@ -125,6 +99,10 @@ class Summary(msgspec.Struct, frozen=True):
     bandwidth: list[Bandwidth]
     reconnection: Reconnection
     verdicts: list[Verdict]
+    availability: Availability | None = None
+    calls: dict[str, int] = {}
+    chats: dict[str, int] = {}
+    upgrade: dict[str, int] = {}
 
 
 def summarise(run: Run) -> Summary:
@@ -137,8 +115,12 @@ def summarise(run: Run) -> Summary:
         _connections(run),
         [operation_row(name, one) for name, one in series.items()],
         bandwidth(run.traffic, series),
-        _reconnection(run),
+        reconnection(run),
         [],
+        availability(run),
+        _outcomes(run, "call."),
+        _outcomes(run, "chat."),
+        _outcomes(run, "upgrade."),
     )
 
 
@@ -165,6 +147,12 @@ def _facts(run: Run) -> Facts:
         manifest.target,
         manifest.environment,
     )
+
+
+def _outcomes(run: Run, prefix: str) -> dict[str, int]:
+    """The counters whose names begin with ``prefix``, without it."""
+    counters = sorted(run.manifest.counters.items())
+    return {name.removeprefix(prefix): n for name, n in counters if name.startswith(prefix)}
 
 
 def _connections(run: Run) -> Connections:
@@ -216,22 +204,3 @@ def operation_row(name: Name, series: Series) -> OperationRow:
 
 def _where_different(known: Mapping[str, str], more: Mapping[str, str], prefix: str) -> dict[str, str]:
     return {f"{prefix}.{name}": text for name, text in more.items() if known.get(name) != text}
-
-
-def _reconnection(run: Run) -> Reconnection:
-    return Reconnection(
-        drops=len(run.drops),
-        attempts=None,
-        connections=run.manifest.counters.get("connections.established", 0),
-        rate=None,
-        recovered=None,
-        gave_up=None,
-        detect_ms=None,
-        reconnect_ms=None,
-        rejoin_ms=None,
-        first_message_ms=None,
-        missed=None,
-        resynced=None,
-        backoff=[],
-        why={"attempts": "this run counted lost connections, not the way back"},
-    )

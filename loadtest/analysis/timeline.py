@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from loadtest.analysis.drops import knows_the_way_back, losses, outages, users
 from loadtest.analysis.summary import connections_per_second
 from loadtest.measure.histogram import Histogram, upper_edge
 from loadtest.measure.operations import Operation
@@ -18,6 +19,8 @@ from loadtest.measure.units import MS, SECOND
 FloatArray = npt.NDArray[np.float64]
 COLUMNS = 300
 ROWS = 64
+STEPS = 2000
+"""Points of a staircase at most."""
 
 
 class HeatMap(NamedTuple):
@@ -45,6 +48,14 @@ class Track(NamedTuple):
 
     seconds: FloatArray
     values: FloatArray
+
+
+class FaultMark(NamedTuple):
+    """An occurrence of a fault, in seconds of the run; ``until_s`` None: it struck at once."""
+
+    at_s: float
+    until_s: float | None
+    label: str
 
 
 def spans(run: Run) -> list[Span]:
@@ -110,6 +121,47 @@ def heat_map(run: Run, operation: Operation, low_ms: float, high_ms: float) -> H
 def connections(run: Run) -> Track:
     """Our connections, over all workers."""
     return _track(connections_per_second(run))
+
+
+def fault_marks(run: Run) -> list[FaultMark]:
+    """Every fault that was injected, in order of time."""
+    return [
+        FaultMark(row.at_ns / SECOND, None if row.until_ns is None else row.until_ns / SECOND, row.name)
+        for row in sorted(run.faults, key=lambda row: (row.at_ns, row.name))
+    ]
+
+
+def connected_users(run: Run) -> Track | None:
+    """Users (of several devices: devices) in their rooms from measure on; None if nobody wrote that down.
+
+    Steps at the moments themselves, not by the second: a value holds until the next.
+    """
+    edges = run.manifest.edges
+    if edges.measure_ns is None or not knows_the_way_back(run):
+        return None
+    found = losses(run)
+    gone = outages([*found.early, *found.counted], edges.measure_ns, edges.ended_ns)
+    changes: dict[int, int] = {edges.measure_ns: 0, edges.ended_ns: 0}
+    for begin_ns, end_ns in gone:
+        changes[begin_ns] = changes.get(begin_ns, 0) - 1
+        if end_ns < edges.ended_ns:
+            changes[end_ns] = changes.get(end_ns, 0) + 1
+    moments = sorted(changes)
+    values = users(run) + np.cumsum([changes[moment] for moment in moments])
+    return _thinned(np.array(moments) / SECOND, values.astype(float))
+
+
+def _thinned(seconds: FloatArray, values: FloatArray) -> Track:
+    """At most STEPS points: of those that share a place, the lowest and the last stand."""
+    if seconds.size <= STEPS:
+        return Track(seconds, values)
+    edges = np.linspace(seconds[0], seconds[-1], STEPS // 2 + 1)
+    place = np.clip(np.searchsorted(edges, seconds, side="right") - 1, 0, STEPS // 2 - 1)
+    keep: set[int] = set()
+    for part in np.split(np.arange(seconds.size), np.flatnonzero(np.diff(place)) + 1):
+        keep |= {int(part[np.argmin(values[part])]), int(part[-1])}
+    kept = sorted(keep)
+    return Track(seconds[kept], values[kept])
 
 
 def server_connections(run: Run) -> Track:

@@ -16,11 +16,13 @@ from typing import NamedTuple
 
 import msgspec
 
-from loadtest.analysis import generator
+from loadtest.analysis import generator, storm
+from loadtest.analysis.drops import STALL
 from loadtest.analysis.figures import Lag, lag
 from loadtest.analysis.generator import Vitals
 from loadtest.analysis.series import measured, measured_ns
 from loadtest.measure.operations import Operation
+from loadtest.measure.plan import Phase
 from loadtest.measure.run import Run
 from loadtest.measure.units import MS, SECOND, ms, say_ms, say_seconds
 
@@ -28,7 +30,10 @@ VALID, SUSPECT, INVALID = "valid", "suspect", "invalid"
 
 
 class Validity(msgspec.Struct, frozen=True):
-    """Whether to believe a run; figures are the worst worker's. ``reasons``: worst first."""
+    """Whether to believe a run; figures are the worst worker's, outside of storms.
+
+    ``reasons`` speak against it, worst first; ``notes`` are what else to know.
+    """
 
     state: str
     reasons: list[str]
@@ -36,6 +41,7 @@ class Validity(msgspec.Struct, frozen=True):
     loop_lag_ms: Lag
     cpu_percent_p95: float | None
     late_ratio: float | None
+    notes: list[str] = []
 
 
 class Scale(NamedTuple):
@@ -135,7 +141,7 @@ def judge(run: Run) -> Validity:
     if measured_ns(run) < SECOND:
         findings.insert(0, Finding(True, math.inf, _no_measured_second(run)))
     elif not workers:
-        findings.append(Finding(False, 1, NO_HEALTH))
+        findings.append(Finding(False, 1, ALL_STORM if run.health and storm.seconds(run) else NO_HEALTH))
     more = _more(workers, run)
     findings += [
         _finding(reading, len(workers) > 1, more)
@@ -151,7 +157,30 @@ def judge(run: Run) -> Validity:
         _worst_lag([lag(one.loop_lag) for one in workers]),
         max((round(one.cpu_p95, 1) for one in workers), default=None),
         _late_ratio(workers, scale),
+        _notes(run),
     )
+
+
+def _notes(run: Run) -> list[str]:
+    """What the rules did not look at, and what that says."""
+    found = storm.gatherings(run)
+    within = {row.second for row in run.health if row.phase == Phase.MEASURE} & storm.seconds(run)
+    notes = []
+    if within:
+        notes.append(
+            f"{say_n(len(within), 'measured second')} in {say_n(len(found), 'storm')} left out of these rules: "
+            "the generator is judged there by how late its attempts to come back began"
+        )
+    for one in found:
+        verdict, words = storm.judge(one)
+        if verdict == storm.GENERATOR_BOUND:
+            notes.append(f"the figures of storm {one.fault} are the generator's, not the server's: {words}")
+    return notes
+
+
+def say_n(n: int, noun: str) -> str:
+    """``1 storm``, ``3 storms``."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
 def readings(workers: list[Vitals], scale: Scale) -> list[Reading]:
@@ -165,8 +194,8 @@ def readings(workers: list[Vitals], scale: Scale) -> list[Reading]:
 
 
 def scale_of(run: Run) -> Scale:
-    """The system's own times in the measured phase."""
-    deliver = measured(run, Operation.MESSAGE_DELIVER)
+    """The system's own times in the measured phase, outside of storms."""
+    deliver = measured(run, Operation.MESSAGE_DELIVER, without=storm.seconds(run))
     return Scale(
         deliver.latency.quantile(0.99, of=deliver.expected) if deliver.latency.n else None,
         deliver.service.quantile(0.5) if deliver.service.n else None,
@@ -208,6 +237,8 @@ def _more(workers: list[Vitals], run: Run) -> str:
 
 NO_HEALTH = "no second of the generator's health was recorded: nothing shows that it kept up"
 
+ALL_STORM = "every measured second was part of a storm: nothing shows that the generator kept up otherwise"
+
 EXHAUSTED = {
     "ledger.overflow": "{n} messages were more than the ledger keeps: lower --rt-rate, or use fewer users",
     "fds.exhausted": "file descriptors ran out ({n} times): raise ulimit -n, or use --processes",
@@ -228,6 +259,12 @@ def _certain(run: Run) -> list[Finding]:
     negative = sum(row.service.negative for row in run.series)
     if negative:
         said.append(f"deliveries that came before they were sent: {negative}; the clocks were not one clock")
+    stalled = sum(drop.cause == STALL for drop in run.drops)
+    if stalled:
+        said.append(
+            f"the generator stood still for so long that connections were lost by it: {stalled}; "
+            "use --processes, or fewer users"
+        )
     for name, text in EXHAUSTED.items():
         if manifest.counters.get(name):
             said.append(text.format(n=manifest.counters[name]))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 _STOP_S = 10.0
@@ -16,10 +17,11 @@ class ServerFailed(Exception):
 
 
 @contextmanager
-def embedded_server(*flags: str) -> Iterator[str]:
+def embedded_server(*flags: str, environment: Mapping[str, str] | None = None) -> Iterator[str]:
     """Start the reference server on a free port of 127.0.0.1, yield its URL, and stop it whatever happens.
 
     Its limit of messages per minute is off: it is there to be measured, and the report says so.
+    ``environment``: switches beside those of this process. Raises ServerFailed.
     """
     child = subprocess.Popen(
         [sys.executable, "-m", "loadtest", "serve", "--port", "0", "--rate-limit", "0", *flags],
@@ -27,6 +29,7 @@ def embedded_server(*flags: str) -> Iterator[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        env={**os.environ, **(environment or {})},
         start_new_session=True,  # Ctrl-C is for us; the server is stopped when nobody needs it any more
     )
     try:

@@ -32,6 +32,13 @@ def serve(
     ping_timeout: Annotated[
         float | None, typer.Option(help="Seconds a heartbeat may stay unanswered (20; env PING_TIMEOUT).")
     ] = None,
+    through_faults: Annotated[
+        bool,
+        typer.Option(
+            "--through-faults",
+            help="Behind a proxy that does faults on order: black holes, delays, restarts.",
+        ),
+    ] = False,
 ) -> None:
     """Run a server that keeps the contract, until Ctrl-C."""
     if target != "reference":
@@ -45,33 +52,85 @@ def serve(
         "PING_TIMEOUT": ping_timeout,
     }
     overrides = {name: str(value) for name, value in given.items() if value is not None}
-    _run({**os.environ, **overrides})
+    environment = {**os.environ, **overrides}
+    if through_faults:
+        _run_through_faults(environment, target)
+    else:
+        _run(environment)
 
 
 def _run(environment: Mapping[str, str]) -> None:
     from loadtest.targets.reference import server
-    from loadtest.targets.reference.settings import Settings, SettingsError
 
+    settings = _settings(environment)
     try:
-        settings = Settings.from_environment(environment)
         listener = server.listen(settings)
-    except SettingsError as bad:
-        _fail(*bad.faults)
     except server.PortTakenError as taken:
         _fail(str(taken))
     except OSError as bad:
-        _fail(f"cannot listen on {environment.get('BIND')}: {bad}")
-    port = listener.getsockname()[1]
-    server.serve(settings, listener, lambda: _announce(settings, port))
+        _fail(f"cannot listen on {settings.bind}: {bad}")
+    host, port = _host(settings.bind), listener.getsockname()[1]
+    server.serve(settings, listener, lambda: _announce(settings, f"http://{host}:{port}"))
 
 
-def _announce(settings: "Settings", port: int) -> None:
-    host = f"[{settings.bind}]" if ":" in settings.bind else settings.bind
+def _run_through_faults(environment: Mapping[str, str], target: str) -> NoReturn:
+    from loadtest.targets.faultproxy import control
+    from loadtest.targets.faultproxy.listener import Listener, ListenError
+    from loadtest.targets.faultproxy.run import Child, run
+    from loadtest.targets.reference.settings import Settings
+
+    bind = environment.get("BIND", "").strip() or Settings.bind
+    if not Settings(bind=bind).on_loopback:
+        _fail(
+            f"--through-faults works on loopback only, where nobody else can order faults, not on {bind}: "
+            "use --bind 127.0.0.1, or leave the flag out"
+        )
+    settings = _settings(environment)
+    try:
+        listener = Listener(settings.bind, settings.port)
+        controls = control.listen(0)
+    except ListenError as bad:
+        _fail(str(bad))
+    except OSError as bad:
+        _fail(f"cannot listen on 127.0.0.1: {bad}")
+    inner = {
+        **environment,
+        "BIND": "127.0.0.1",
+        "PORT": "0",
+        "FAULT_CONTROL": control.url(controls),
+    }
+    child = Child([sys.executable, "-m", "loadtest", "serve", "--target", target], inner)
+    code = run(
+        listener,
+        controls,
+        child,
+        lambda: _announce(settings, listener.url, control.url(controls)),
+        "loadtest serve",
+    )
+    raise typer.Exit(code)
+
+
+def _settings(environment: Mapping[str, str]) -> "Settings":
+    from loadtest.targets.reference.settings import Settings, SettingsError
+
+    try:
+        return Settings.from_environment(environment)
+    except SettingsError as bad:
+        _fail(*bad.faults)
+
+
+def _host(bind: str) -> str:
+    return f"[{bind}]" if ":" in bind else bind
+
+
+def _announce(settings: "Settings", url: str, fault_control: str | None = None) -> None:
     limit = f"{settings.rate_limit} messages/min per socket" if settings.rate_limit else "none"
     hooks = "on (/__stats, /__fault, /api/auth/token)" if settings.test_hooks else "off"
     websocket = "" if settings.enable_websocket else "; Socket.IO is off, HTTP polling only"
-    print(f"listening on http://{host}:{port}")
-    print(f"try: locust -f scenarios/messaging.py -H http://{host}:{port}")
+    print(f"listening on {url}")
+    if fault_control is not None:
+        print(f"fault control: {fault_control}")
+    print(f"try: locust -f scenarios/messaging.py -H {url}")
     print(f"rate limit: {limit}; test hooks: {hooks}{websocket}", flush=True)
 
 

@@ -4,7 +4,16 @@ from loadtest.contract.answers import AckRule, HttpCall
 from loadtest.contract.faults import ContractError
 from loadtest.contract.feed import Feed
 from loadtest.contract.loader import load, parse
-from loadtest.contract.model import Action, Authenticate, Contract, Delivery, ErrorEvent, Headers
+from loadtest.contract.model import (
+    Action,
+    Authenticate,
+    Calls,
+    Chats,
+    Contract,
+    Delivery,
+    ErrorEvent,
+    Headers,
+)
 from loadtest.contract.path import JsonPath
 from loadtest.contract.template import Template
 
@@ -12,6 +21,8 @@ __all__ = [
     "AckRule",
     "Action",
     "Authenticate",
+    "Calls",
+    "Chats",
     "Contract",
     "ContractError",
     "Delivery",

@@ -6,7 +6,7 @@ from urllib.parse import quote
 import msgspec
 
 from loadtest.contract.path import JsonPath
-from loadtest.contract.table import Millis, Name, Status, Statuses, Table, Url
+from loadtest.contract.table import Millis, Name, Operation, Status, Statuses, Table, Url
 from loadtest.contract.template import TextTemplate, Variables, as_text
 
 
@@ -26,6 +26,7 @@ class Feed(Table, frozen=True, kw_only=True):
     ok_statuses: Statuses = msgspec.field(default=(200,), name="ok")
     unchanged: tuple[Status, ...] = (304,)
     expired: tuple[Status, ...] = (410,)
+    operations: tuple[Operation, ...] = ()
     expired_cursor_at: JsonPath | None = msgspec.field(default=None, name="expired_cursor")
 
     def target(self, variables: Variables, cursor: str | None = None) -> str:

@@ -4,7 +4,7 @@ One Struct per table of the TOML file; docs/contract.md explains each key.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from types import MappingProxyType
 from typing import Annotated, Final, Literal
 
@@ -13,12 +13,22 @@ import msgspec
 from loadtest.contract.answers import AckRule, HttpCall
 from loadtest.contract.feed import Feed
 from loadtest.contract.path import JsonPath
-from loadtest.contract.table import Count, Expect, Given, Millis, Name, Status, Table, Url, text, whole
+from loadtest.contract.table import (
+    Count,
+    Expect,
+    Given,
+    Millis,
+    Name,
+    Operation,
+    Status,
+    Table,
+    Url,
+    text,
+    whole,
+)
 from loadtest.contract.template import Template, TextTemplate, Variables, as_text
 
 FORMAT: Final = 1  # the newest format of the file that this release reads
-
-Operation = Literal["message.deliver", "receipt.deliver", "typing.deliver"]
 
 # <run>:<sender>:<n>, not starting in the middle of a word: a marker cut in front would be another marker.
 MARKER: Final = re.compile(r"(?<![\w-])[\w-]+:[\w.@-]+:[0-9]+")
@@ -135,6 +145,39 @@ class Typing(Table, frozen=True, kw_only=True):
     stop: Action | None = None
 
 
+class Calls(Table, frozen=True, kw_only=True):
+    """How users call each other. ``status``: the question what became of a call."""
+
+    initiate: Annotated[Action, Given("callee", "marker")]
+    answer: Annotated[Action, Given("call", "marker")]
+    decline: Annotated[Action, Given("call", "marker")]
+    end: Annotated[Action, Given("call", "marker")]
+    status: Annotated[Action | None, Given("call")] = None
+    ring_timeout_ms: Millis = 30_000
+
+
+class Chats(Table, frozen=True, kw_only=True):
+    """How visitors and operators talk. ``online``: an operator says whether it is there, and for how many."""
+
+    start: Annotated[Action, Given("topic", "marker")]
+    message: Annotated[Action, Given("chat", "body", "marker")]
+    close: Annotated[Action, Given("chat", "marker")]
+    online: Annotated[Action, Given("status", "capacity", "marker")]
+    accept: Annotated[Action | None, Given("chat", "marker")] = None
+
+
+class Presence(Table, frozen=True, kw_only=True):
+    """How one asks who is there."""
+
+    get: Annotated[Action, Given("users")]
+
+
+class Token(Table, frozen=True, kw_only=True):
+    """What a user proves itself with."""
+
+    lifetime_s: Count = 86_400
+
+
 class Delivery(Table, frozen=True, kw_only=True):
     """An event that brings something to a receiver, and how to tell what it brings.
 
@@ -149,13 +192,19 @@ class Delivery(Table, frozen=True, kw_only=True):
     room_at: JsonPath | None = msgspec.field(default=None, name="room")
     seq_at: JsonPath | None = msgspec.field(default=None, name="seq")
     sender_at: JsonPath | None = msgspec.field(default=None, name="sender")
-    recipients: Literal["room", "others"] = "room"
+    subject_at: JsonPath | None = msgspec.field(default=None, name="subject")
+    status_at: JsonPath | None = msgspec.field(default=None, name="status")
+    operator_at: JsonPath | None = msgspec.field(default=None, name="operator")
+    reason_at: JsonPath | None = msgspec.field(default=None, name="reason")
+    recipients: Literal["room", "others", "user", "both"] = "room"
     volatile: bool = False
 
     def marker(self, args: object) -> str | None:
         """The marker that travelled with it; None if it is somebody else's."""
         if self.marker_at is not None:
             return text(self.marker_at, args)
+        if self.marker_in_at is None:
+            return None
         found = self.marker_pattern.search(text(self.marker_in_at, args) or "")
         return found.group() if found else None
 
@@ -168,12 +217,29 @@ class Delivery(Table, frozen=True, kw_only=True):
         return whole(self.seq_at, args)
 
     def sender(self, args: object) -> str | None:
-        """Who caused it, as ``${user}`` has it."""
+        """Who caused it, or whom it is about, as ``${user}`` has it."""
         return text(self.sender_at, args)
+
+    def subject(self, args: object) -> str | None:
+        """The call or the chat it is about, as ``${call}`` or ``${chat}`` has it."""
+        return text(self.subject_at, args)
+
+    def status(self, args: object) -> str | None:
+        """What has become of its subject, or of its sender."""
+        return text(self.status_at, args)
+
+    def operator(self, args: object) -> str | None:
+        """The operator who takes part, as ``${user}`` has it."""
+        return text(self.operator_at, args)
+
+    def reason(self, args: object) -> str | None:
+        """Why it came about: ``new`` or ``reassigned``."""
+        return text(self.reason_at, args)
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """As in Table."""
-        if self.marker_at is None and self.marker_in_at is None:
+        told = self.sender_at is not None and self.status_at is not None  # an event nobody of ours caused
+        if self.marker_at is None and self.marker_in_at is None and not told:
             yield "marker", 'missing, as is "marker_in": nothing says which message this is'
         if self.marker_at is not None and self.marker_in_at is not None:
             yield "marker_in", '"marker" says where the marker is already, keep one of them'
@@ -232,9 +298,14 @@ class Contract(Table, frozen=True, kw_only=True):
     send: Annotated[Action, Given("room", "body", "marker")]
     read: Annotated[Action | None, Given("room", "seq", "marker")] = None
     typing: Annotated[Typing | None, Given("room", "marker")] = None
+    calls: Calls | None = None
+    chats: Chats | None = None
+    presence: Presence | None = None
+    token: Token = Token()
     deliveries: Annotated[tuple[Delivery, ...], msgspec.Meta(min_length=1)]
     feeds: tuple[Feed, ...] = ()
     errors: tuple[ErrorEvent, ...] = ()
+    ignored: tuple[Name, ...] = ()
     documented: Documented = Documented()
     hooks: Hooks = Hooks()
 
@@ -251,6 +322,34 @@ class Contract(Table, frozen=True, kw_only=True):
         if code is None:
             return "unknown"
         return next((rule.count_as[code] for rule in self.errors if code in rule.count_as), code)
+
+    def feeds_for(self, operations: Collection[str]) -> tuple[Feed, ...]:
+        """The feeds that carry any of these operations; a feed that does not say what it carries, carries all."""
+        return tuple(
+            feed
+            for feed in self.feeds
+            if not feed.operations or any(one in operations for one in feed.operations)
+        )
+
+    def missing_for(self, need: str, polling: bool) -> str | None:
+        """What this contract lacks for users who need ``calls`` or ``live chat``, in one line; None: nothing."""
+        table: Calls | Chats | None = self.calls
+        what, wanted = "calls", "call.ring"
+        if need != "calls":
+            table, what, wanted = self.chats, "chats", "chat.assign"
+        lacks = f'contract "{self.name}": has no'
+        if table is None:
+            return f"{lacks} [{what}], so there is no {need} with this server"
+        if all(delivery.operation != wanted for delivery in self.deliveries):
+            return f"{lacks} [[deliveries]] of {wanted}, so nothing says how {need} arrive"
+        if polling:
+            actions = msgspec.structs.asdict(table).items()
+            without = [name for name, one in actions if isinstance(one, Action) and one.http is None]
+            if without:
+                return f"{lacks} {what}.{without[0]}.http, which polling users need"
+            if not self.feeds_for((wanted,)):
+                return f"{lacks} [[feeds]] with {wanted}, which polling users need"
+        return None
 
     def feed(self, name: str) -> Feed | None:
         """The feed of that name."""

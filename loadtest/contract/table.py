@@ -1,7 +1,7 @@
 """What do the tables of a contract file have in common? A base class, and notes for the builder."""
 
 from collections.abc import Iterator
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -12,6 +12,21 @@ Count = Annotated[int, msgspec.Meta(ge=1)]
 Millis = Annotated[int, msgspec.Meta(ge=1)]
 Status = Annotated[int, msgspec.Meta(ge=100, le=599)]
 Statuses = Annotated[tuple[Status, ...], msgspec.Meta(min_length=1)]
+
+Operation = Literal[
+    "message.deliver",
+    "receipt.deliver",
+    "typing.deliver",
+    "presence.deliver",
+    "call.ring",
+    "call.answer",
+    "call.decline",
+    "call.status",
+    "chat.assign",
+    "chat.deliver",
+    "chat.status",
+]
+"""What a delivery is measured as."""
 
 ALWAYS: Final = frozenset({"user", "device", "token"})  # the variables that every template may use
 

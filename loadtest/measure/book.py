@@ -11,6 +11,7 @@ from loadtest.measure.rows import (
     Delta,
     Drop,
     Exemplar,
+    FaultRow,
     HealthRow,
     Key,
     Row,
@@ -33,6 +34,7 @@ class Book:
         self.counters: dict[str, int] = {}
         self.final: set[str] = set()
         self.gaps: list[str] = []
+        self.faults: dict[str, FaultRow] = {}
         self._traffic: dict[tuple[str, str, str], TrafficRow] = {}
         self._numbers: dict[str, int] = {}
 
@@ -64,6 +66,13 @@ class Book:
                 key = (row.transport, row.regime, row.method)
                 known = self._traffic.get(key)
                 self._traffic[key] = known.plus(row) if known else row
+            case FaultRow():
+                self.add_fault(row)
+
+    def add_fault(self, row: FaultRow) -> None:
+        """What one process says of an occurrence of a fault."""
+        known = self.faults.get(row.name)
+        self.faults[row.name] = known.plus(row) if known else row
 
     def rows(self) -> Iterator[Row]:
         """Everything that has a place in time or a sum, in one fixed order."""
@@ -73,3 +82,4 @@ class Book:
         yield from sorted(self.server, key=lambda row: row.second)
         for name in sorted(self._traffic):
             yield self._traffic[name]
+        yield from sorted(self.faults.values(), key=lambda row: (row.at_ns, row.name))

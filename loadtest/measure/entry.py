@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from loadtest.measure.operations import Operation
 from loadtest.measure.rooms import Member, Room
@@ -11,8 +11,23 @@ if TYPE_CHECKING:
     from loadtest.measure.recorder import Interval
 
 
+class Audience(NamedTuple):
+    """To whom something is sent that is not said to a room.
+
+    owed: who must get it, the sender among them if it must. open_to: who may get it; a copy counts as expected
+    from the moment it comes, or from ``Ledger.owe``. legal: whose copy is counted nowhere; the sender's always.
+    """
+
+    owed: frozenset[Member]
+    open_to: frozenset[Member] = frozenset()
+    legal: frozenset[Member] = frozenset()
+
+
 class Entry:
-    """A message under way. ``expected`` shrinks when a debt is excused; ``seen`` are the settled ones."""
+    """A message under way. ``expected`` shrinks when a debt is excused; ``seen`` are the settled ones.
+
+    open_to: who may get a copy without being owed one. legal: whose copy is nobody's business.
+    """
 
     __slots__ = (
         "acked_ns",
@@ -21,8 +36,10 @@ class Entry:
         "echo",
         "expected",
         "expired",
+        "legal",
         "marker",
         "offline",
+        "open_to",
         "operation",
         "order",
         "planned_ns",
@@ -42,8 +59,10 @@ class Entry:
     echo: Interval | None
     expected: frozenset[Member]
     expired: bool
+    legal: frozenset[Member]
     marker: str
     offline: frozenset[Member]
+    open_to: frozenset[Member]
     operation: Operation
     order: dict[Member, int]
     planned_ns: int

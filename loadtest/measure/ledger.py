@@ -14,8 +14,10 @@ have met. In between a delivery is legal either way, and counted nowhere but in 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 
-from loadtest.measure.entry import Entry
+from loadtest.measure.crossing import Crossing
+from loadtest.measure.entry import Audience, Entry
 from loadtest.measure.exemplars import Exemplars
 from loadtest.measure.operations import Operation
 from loadtest.measure.recorder import Interval, Recorder
@@ -25,6 +27,11 @@ _ACK = Operation.MESSAGE_ACK.value  # an enum's members and values are slow to r
 _DELIVER = Operation.MESSAGE_DELIVER
 _ECHO = Operation.MESSAGE_ECHO.value
 _RESYNC = Operation.MESSAGE_RESYNC.value
+_RESUME = Operation.SESSION_RESUME
+
+PROVOKED = "provoked.lost."
+"""Begins the counters, one per operation, of debts lost because the run itself cut somebody off."""
+_NOBODY: frozenset[Member] = frozenset()
 
 LIMIT = 1_000_000
 """Entries kept at most. Beyond it the ledger says so and the run is invalid; none is dropped in silence."""
@@ -45,6 +52,7 @@ class Ledger:
         self._table: dict[str, Entry] = {}
         self._due: deque[Entry] = deque()
         self._orders: dict[tuple[Room, Member, Operation], dict[Member, int]] = {}
+        self._crossing = Crossing(recorder, run, deadline_ns)
         self._closed = False
         self.exemplars = Exemplars(recorder)
 
@@ -108,6 +116,16 @@ class Ledger:
         member.sequence += 1
         return f"{self.run}:{member.name}:{member.sequence}", member.sequence
 
+    def marker_across(self, member: Member, planned_ns: int, sent_ns: int) -> tuple[str, int]:
+        """As ``marker``, for something that another process may read."""
+        member.sequence += 1
+        return self._crossing.marker(member, planned_ns, sent_ns), member.sequence
+
+    def sent_across(self, operation: Operation, sender: Member, planned_ns: int) -> None:
+        """Something left for one receiver in another process."""
+        if not self._closed:
+            self._crossing.sent(operation, sender, planned_ns)
+
     def sent(
         self,
         marker: str,
@@ -119,24 +137,24 @@ class Ledger:
         sent_ns: int,
         echo: bool = False,
         wants_ack: bool = False,
+        to: Audience | None = None,
     ) -> Entry:
         """A message left. Members connected now are owed a delivery, members offline now a resync.
 
-        echo: the sender is owed its own copy too. wants_ack: ``message.ack`` is owed by the server.
+        echo: the sender is owed its own copy too. wants_ack: ``message.ack`` is owed by the server. to: who is
+        owed it instead of the room's members; the room then only says what it is about.
         """
+        if to is not None:
+            return self._sent_to(
+                to, self._entry(marker, sequence, operation, room, sender, planned_ns, sent_ns)
+            )
         online, offline = room.present
         if sender in offline:
             offline = offline - {sender}  # its own copy is an echo or nothing
         recorder = self.recorder
         transport = sender.transport
-        entry = Entry()
-        entry.marker, entry.sequence, entry.operation = marker, sequence, operation
-        entry.room, entry.sender = room, sender
-        entry.planned_ns, entry.sent_ns, entry.deadline_ns = planned_ns, sent_ns, sent_ns + self.deadline_ns
-        entry.seen, entry.offline = set(), offline
-        entry.acked_ns, entry.expired, entry.refused, entry.wants_ack = None, False, False, wants_ack
-        entry.order = self._order(room, sender, operation)
-        entry.echo = entry.resync = None
+        entry = self._entry(marker, sequence, operation, room, sender, planned_ns, sent_ns)
+        entry.offline, entry.wants_ack = offline, wants_ack
         if self._closed:
             entry.expected = frozenset()
             return entry
@@ -156,6 +174,52 @@ class Ledger:
         entry.expected = expected
         self._keep(entry)
         return entry
+
+    def _entry(
+        self,
+        marker: str,
+        sequence: int,
+        operation: Operation,
+        room: Room,
+        sender: Member,
+        planned_ns: int,
+        sent_ns: int,
+    ) -> Entry:
+        entry = Entry()
+        entry.marker, entry.sequence, entry.operation = marker, sequence, operation
+        entry.room, entry.sender = room, sender
+        entry.planned_ns, entry.sent_ns, entry.deadline_ns = planned_ns, sent_ns, sent_ns + self.deadline_ns
+        entry.seen, entry.offline, entry.open_to = set(), _NOBODY, _NOBODY
+        entry.acked_ns, entry.expired, entry.refused, entry.wants_ack = None, False, False, False
+        entry.order = self._order(room, sender, operation)
+        entry.echo = entry.resync = None
+        entry.legal = _NOBODY
+        return entry
+
+    def _sent_to(self, to: Audience, entry: Entry) -> Entry:
+        if self._closed:
+            entry.expected = _NOBODY
+            return entry
+        entry.deliver = self.recorder.interval(
+            entry.operation.value, entry.sender.transport, entry.planned_ns
+        )
+        entry.deliver.expected += len(to.owed)
+        entry.expected, entry.open_to = to.owed, to.open_to
+        entry.legal = to.legal | {entry.sender}
+        self._keep(entry)
+        return entry
+
+    def probe(
+        self, marker: str, sequence: int, room: Room, member: Member, planned_ns: int, sent_ns: int
+    ) -> None:
+        """A member says something only to hear itself: that it is in the room, as ``session.resume``."""
+        if self._closed:
+            return
+        entry = self._entry(marker, sequence, _RESUME, room, member, planned_ns, sent_ns)
+        entry.deliver = self.recorder.interval(_RESUME.value, member.transport, planned_ns)
+        entry.deliver.expected += 1
+        entry.expected = frozenset((member,))
+        self._keep(entry)
 
     def _order(self, room: Room, sender: Member, operation: Operation) -> dict[Member, int]:
         key = (room, sender, operation)
@@ -182,15 +246,44 @@ class Ledger:
         if self._closed:
             return
         owed = room.members if operation is _DELIVER else room.present[0]
-        self._never_left(operation, sender.transport, planned_ns, len(owed) - (sender in owed))
+        transport, provoked = sender.transport, sender.provoked
+        self.never_left(operation, transport, planned_ns, len(owed) - (sender in owed), provoked)
         if echo and sender in room.members:
-            self._never_left(Operation.MESSAGE_ECHO, sender.transport, planned_ns, 1)
+            self.never_left(Operation.MESSAGE_ECHO, transport, planned_ns, 1, provoked)
 
-    def _never_left(self, operation: Operation, transport: str, planned_ns: int, owed: int) -> None:
+    def never_left(
+        self, operation: Operation, transport: str, planned_ns: int, owed: int, provoked: bool = False
+    ) -> None:
+        """Something owed to ``owed`` receivers could not leave."""
+        if self._closed:
+            return
         interval = self.recorder.interval(operation.value, transport, planned_ns)
         interval.failed += 1
         interval.expected += owed
         interval.lost += owed
+        if provoked:
+            self.recorder.count(f"{PROVOKED}{operation.value}", owed)
+
+    def owe(self, marker: str, members: Iterable[Member]) -> None:
+        """It has turned out who else must get a copy; one that came before counts already."""
+        entry = self._table.get(marker)
+        if entry is None or entry.expired or self._closed:
+            return
+        for member in members:
+            if member not in entry.expected:
+                self._let_in(entry, member)
+
+    def withdraw(self, marker: str) -> None:
+        """The server will not send it, and rightly so: nobody is owed it any more."""
+        entry = self._table.get(marker)
+        if entry is not None and not entry.expired and not self._closed:
+            entry.legal |= entry.expected | entry.open_to
+            entry.open_to = _NOBODY
+            self._excuse(entry)
+
+    def _let_in(self, entry: Entry, member: Member) -> None:
+        entry.expected |= {member}
+        self._interval_for(entry, member).expected += 1
 
     def acked(self, marker: str, now_ns: int) -> None:
         """The server took the message: from here on every debt stands."""
@@ -234,8 +327,14 @@ class Ledger:
             self._interval_for(entry, member).expected -= 1
         entry.expected = frozenset(entry.seen)
 
-    def delivered(self, marker: str, operation: Operation, member: Member, read_ns: int) -> Entry | None:
-        """A copy reached ``member``. Returns the Entry, or None if the marker is none of this process's."""
+    def delivered(
+        self, marker: str, operation: Operation, member: Member, read_ns: int, restored: bool = False
+    ) -> Entry | None:
+        """A copy reached ``member``. Returns the Entry, or None if the marker is none of this process's.
+
+        restored: it came with what the server kept for a member that was away. Such a copy is merged, by its
+        number: it is no duplicate of one that was read already, and not out of order.
+        """
         entry = self._table.get(marker)
         if entry is None:
             self._unknown(marker, operation, member, read_ns)
@@ -243,11 +342,13 @@ class Ledger:
         if self._closed:
             return entry
         if member not in entry.expected:
-            self._unexpected(entry, member, read_ns)
-            return entry
+            if member not in entry.open_to:
+                self._unexpected(entry, member, read_ns)
+                return entry
+            self._let_in(entry, member)
         seen = entry.seen
         if member in seen:
-            self._interval_for(entry, member).duplicate += 1
+            self._again(entry, member, restored)
             return entry
         seen.add(member)
         if entry.expired:
@@ -265,14 +366,22 @@ class Ledger:
         interval.record_service(read_ns - entry.sent_ns)
         order = entry.order
         if entry.sequence < order.get(member, 0):
-            interval.reordered += 1
+            interval.reordered += not restored
         else:
             order[member] = entry.sequence
         if latency > self.exemplars.floor_ns:
             self.exemplars.slow(entry, member, read_ns)
         return entry
 
+    def _again(self, entry: Entry, member: Member, restored: bool) -> None:
+        if restored or member.merging:
+            self.recorder.count("merged")
+        else:
+            self._interval_for(entry, member).duplicate += 1
+
     def _unexpected(self, entry: Entry, member: Member, read_ns: int) -> None:
+        if member in entry.legal or entry.operation is _RESUME:
+            return
         # What an ordered member reads after its leave was acked was emitted after it, too.
         if any(
             stay.may_have_met(entry.sent_ns, entry.acked_ns)
@@ -288,6 +397,8 @@ class Ledger:
         if self._closed:
             return
         if marker.startswith(self.run + ":"):
+            if self._crossing.came(marker, operation, member, read_ns):
+                return
             # Ours, and no longer in the table: every debt of it was settled long ago.
             self.recorder.interval(operation.value, member.transport, read_ns).duplicate += 1
         else:
@@ -295,12 +406,15 @@ class Ledger:
 
     def _interval_for(self, entry: Entry, member: Member) -> Interval:
         """Asked for anew, because the Recorder forgets intervals that nobody asked for in a while."""
-        operation = entry.operation.value
-        if member is entry.sender:
-            operation = _ECHO if entry.echo is not None else operation
-        elif entry.resync is not None and member in entry.offline:
-            operation = _RESYNC
+        operation = self._operation_for(entry, member)
         return self.recorder.interval(operation, entry.sender.transport, entry.planned_ns)
+
+    def _operation_for(self, entry: Entry, member: Member) -> str:
+        if member is entry.sender and entry.echo is not None:
+            return _ECHO
+        if entry.resync is not None and member in entry.offline:
+            return _RESYNC
+        return entry.operation.value
 
     # -- time -------------------------------------------------------------------------------------------
 
@@ -314,6 +428,8 @@ class Ledger:
             missing = entry.expected - entry.seen
             for member in missing:
                 self._interval_for(entry, member).lost += 1
+                if member.provoked:
+                    self.recorder.count(PROVOKED + self._operation_for(entry, member))
                 self.exemplars.note("lost", entry, member, None)
             if entry.wants_ack and entry.acked_ns is None:
                 self._ack_interval(entry).lost += 1
@@ -323,6 +439,15 @@ class Ledger:
 
     def _ack_interval(self, entry: Entry) -> Interval:
         return self.recorder.interval(_ACK, entry.sender.transport, entry.planned_ns)
+
+    def unread(self, member: Member, before_ns: int) -> int:
+        """Messages sent to a member's conversations before a moment, owed to it, in time, and not come yet."""
+        return sum(
+            member in entry.expected and member not in entry.seen and member is not entry.sender
+            for room in member.rooms.values()
+            for entry in room.entries
+            if entry.operation is _DELIVER and entry.sent_ns < before_ns
+        )
 
     @property
     def under_way(self) -> int:

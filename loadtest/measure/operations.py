@@ -13,12 +13,22 @@ class Operation(StrEnum):
 
     SESSION_CONNECT = "session.connect"
     SESSION_JOIN = "session.join"
+    SESSION_RESUME = "session.resume"
     MESSAGE_ACK = "message.ack"
     MESSAGE_DELIVER = "message.deliver"
     MESSAGE_ECHO = "message.echo"
     MESSAGE_RESYNC = "message.resync"
     RECEIPT_DELIVER = "receipt.deliver"
     TYPING_DELIVER = "typing.deliver"
+    PRESENCE_DELIVER = "presence.deliver"
+    CALL_RING = "call.ring"
+    CALL_ANSWER = "call.answer"
+    CALL_CONNECTED = "call.connected"
+    CALL_DECLINE = "call.decline"
+    CALL_STATUS = "call.status"
+    CHAT_ASSIGN = "chat.assign"
+    CHAT_DELIVER = "chat.deliver"
+    CHAT_STATUS = "chat.status"
     POLL_REQUEST = "poll.request"
 
     @property

@@ -14,6 +14,7 @@ from loadtest.measure.rows import (
     Delta,
     Drop,
     Exemplar,
+    FaultRow,
     HealthRow,
     Key,
     Row,
@@ -132,6 +133,7 @@ class Recorder:
         self._health: dict[tuple[str, int], Health] = {}
         self._traffic: list[TrafficRow] = []
         self._server: list[ServerRow] = []
+        self._faults: list[FaultRow] = []
         self._exemplars: list[Exemplar] = []
         self._number = 0
 
@@ -177,6 +179,10 @@ class Recorder:
         """What the target said of itself."""
         self._server.append(row)
 
+    def fault(self, row: FaultRow) -> None:
+        """An occurrence of an injected fault, and whom it struck here."""
+        self._faults.append(row)
+
     def exemplar(self, exemplar: Exemplar) -> None:
         """A delivery worth looking at; the Book keeps the worst of each outcome."""
         self._exemplars.append(exemplar)
@@ -186,10 +192,11 @@ class Recorder:
         rows: list[Row] = [one.take(Key(*key)) for key, one in self._intervals.items() if not one.empty]
         whole_seconds = list(self._health) if final else list(self._health)[:-1]
         rows += [self._health.pop(key).row(self.worker, *key) for key in whole_seconds]
-        rows += [*self._traffic, *self._server]
+        rows += [*self._traffic, *self._server, *self._faults]
         self._number += 1
         delta = Delta(self._number, rows, self.drops, worst(self._exemplars), self.counters, final)
-        self.drops, self._traffic, self._server, self._exemplars, self.counters = [], [], [], [], {}
+        self.drops, self._exemplars, self.counters = [], [], {}
+        self._traffic, self._server, self._faults = [], [], []
         oldest = self._number - self._keep
         for key in [key for key, one in self._intervals.items() if one.touched < oldest]:
             del self._intervals[key]

@@ -15,15 +15,28 @@ class Member:
     ``ordered``: frames reach it in the order in which the server emitted them (a socket, not a feed), so a
     delivery read after the leave was acked was also emitted after it.
     ``arrived_ns``: the kernel's stamp of the frame being read, for exemplars.
+    ``merging``: it reads from two connections for a moment, so that a second copy is its own doing.
+    ``provoked``: it is out of reach because the run itself injected a fault.
     """
 
-    __slots__ = ("arrived_ns", "connected", "connection", "name", "ordered", "rooms", "sequence", "transport")
+    __slots__ = (
+        "arrived_ns",
+        "connected",
+        "connection",
+        "merging",
+        "name",
+        "ordered",
+        "provoked",
+        "rooms",
+        "sequence",
+        "transport",
+    )
 
     def __init__(self, name: str, transport: str, ordered: bool = True) -> None:
         self.name = name
         self.transport = transport
         self.ordered = ordered
-        self.connected = False
+        self.connected = self.merging = self.provoked = False
         self.connection = ""
         self.arrived_ns: int | None = None
         self.sequence = 0

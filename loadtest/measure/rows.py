@@ -125,8 +125,59 @@ class ServerRow(msgspec.Struct, frozen=True, omit_defaults=True, tag="server", t
     loop_lag_ms: float = -1.0
 
 
+class FaultRow(msgspec.Struct, frozen=True, omit_defaults=True, tag="fault", tag_field="kind"):
+    """One occurrence of an injected fault, additive over processes; moments are ns from the start of the run.
+
+    name: kind and number of the occurrence, ``abort#0``. until_ns: its end, None for what strikes at once.
+    struck: connections that it was done to, as far as whoever did it can tell.
+    """
+
+    name: str
+    fault: str
+    at_ns: int
+    until_ns: int | None = None
+    share: float = 1.0
+    argument: str = ""
+    struck: int = 0
+
+    def plus(self, other: FaultRow) -> FaultRow:
+        """The sum of what two processes say of one occurrence."""
+        at_ns = min(self.at_ns, other.at_ns)
+        ends = [one for one in (self.until_ns, other.until_ns) if one is not None]
+        until_ns = max(ends, default=None)
+        struck = self.struck + other.struck
+        return FaultRow(self.name, self.fault, at_ns, until_ns, self.share, self.argument, struck)
+
+
+class Try(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One attempt to come back. Durations in ns, ``began_ns`` from the start of the run.
+
+    waited_ns: from the failure before it (the loss, for the first) to its start, connect time excluded.
+    late_ns: the part of that which the policy had not asked for: the generator's own lateness.
+    cause: why it failed; empty: it did not.
+    """
+
+    waited_ns: int
+    late_ns: int
+    began_ns: int
+    took_ns: int
+    cause: str = ""
+
+
+RECOVERED, GAVE_UP, STAYED, OPEN, LEFT = "recovered", "gave_up", "stayed", "open", "left"
+"""What became of a drop: back in its rooms; all attempts failed; this cause or policy brings nobody back; still
+on the way when the run ended; the user went of its own will meanwhile."""
+
+
 class Drop(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A connection that was lost: which, when (ns from the start of the run), why."""
+    """A connection that was lost, and the way back. Moments are ns from the start of the run.
+
+    fault, fault_ns: the occurrence of an injected fault that caused it, and when it was injected; empty for a
+    drop that nobody provoked. at_ns: when we found out. back_ns: connected and authenticated again.
+    rejoined_ns: every room acknowledged. heard_ns: a probe came back from every room. first_ns: the first
+    message of somebody else. missed: messages owed to it that it had not read when it rejoined; resynced:
+    those of them that the rejoining brought. rooms, proven: rooms to rejoin, and those whose probe came.
+    """
 
     user: str
     transport: str
@@ -134,6 +185,21 @@ class Drop(msgspec.Struct, frozen=True, omit_defaults=True):
     cause: str
     detail: str = ""
     connected_ns: int = 0
+    outcome: str = ""
+    fault: str = ""
+    fault_ns: int | None = None
+    tries: list[Try] = []
+    back_ns: int | None = None
+    rejoined_ns: int | None = None
+    heard_ns: int | None = None
+    first_ns: int | None = None
+    rooms: int = 0
+    proven: int = 0
+    missed: int = 0
+    resynced: int = 0
+    resent: int = 0
+    buffered: int = 0
+    state_recovered: bool = False
 
 
 class Exemplar(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -160,7 +226,7 @@ class Exemplar(msgspec.Struct, frozen=True, omit_defaults=True):
         return None if self.read_ns is None else self.read_ns - self.planned_ns
 
 
-Row = SeriesRow | HealthRow | TrafficRow | ServerRow
+Row = SeriesRow | HealthRow | TrafficRow | ServerRow | FaultRow
 
 
 class Delta(msgspec.Struct, frozen=True):

@@ -2,7 +2,7 @@
 
     reports/<UTC>-<scenario>-<transport>-<short id>/
         manifest.json           what was run, on what, how it ended
-        intervals.jsonl.gz      one JSON object per line: series, health, server, traffic
+        intervals.jsonl.gz      one JSON object per line: series, health, server, traffic, fault
         connections.jsonl.gz    one per lost connection
         exemplars.jsonl         deliveries worth a look
     reports/latest              -> the newest
@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from loadtest.measure.book import Book
-from loadtest.measure.rows import Drop, Exemplar, HealthRow, Row, SeriesRow, ServerRow, TrafficRow
+from loadtest.measure.rows import Drop, Exemplar, FaultRow, HealthRow, Row, SeriesRow, ServerRow, TrafficRow
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -105,6 +105,7 @@ class Run:
         self.health: list[HealthRow] = []
         self.server: list[ServerRow] = []
         self.traffic: list[TrafficRow] = []
+        self.faults: list[FaultRow] = []
         for row in rows:
             match row:
                 case SeriesRow():
@@ -115,6 +116,8 @@ class Run:
                     self.server.append(row)
                 case TrafficRow():
                     self.traffic.append(row)
+                case FaultRow():
+                    self.faults.append(row)
 
 
 def directory_name(started: str, scenario: str, transport: str, short_id: str) -> str:
@@ -146,13 +149,18 @@ def write(reports: Path, name: str, manifest: Manifest, book: Book) -> Path:
         path.mkdir(parents=True, exist_ok=True)
         _write_lines(path / INTERVALS, book.rows())
         # Sorted: the order in which workers were heard is no property of the run.
-        _write_lines(path / CONNECTIONS, sorted(book.drops, key=msgspec.structs.astuple))
+        drops: list[Drop] = sorted(book.drops, key=_by_time)
+        _write_lines(path / CONNECTIONS, drops)
         _write_lines(path / EXEMPLARS, book.exemplars)
         replace(path / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
         _point_latest(reports, name)
     except OSError as error:
         raise RunError(f"{path}: cannot write the run ({error.strerror})") from error
     return path
+
+
+def _by_time(drop: Drop) -> tuple[int, str, bytes]:
+    return drop.at_ns, drop.user, msgspec.json.encode(drop)
 
 
 def replace(path: Path, content: bytes) -> None:
@@ -189,7 +197,7 @@ def read(path: Path) -> Run:
             f"{path}: no {MANIFEST} there: not a run directory, or one whose writing was cut short"
         )
     manifest = _read_manifest(manifest_path)
-    rows = _read_lines(path / INTERVALS, SeriesRow | HealthRow | ServerRow | TrafficRow)
+    rows = _read_lines(path / INTERVALS, SeriesRow | HealthRow | ServerRow | TrafficRow | FaultRow)
     return Run(
         path.resolve(),
         manifest,

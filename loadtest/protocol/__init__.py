@@ -1,11 +1,18 @@
 """Which bytes make a Socket.IO client, and what do the server's bytes say?
 
-Engine.IO 4 and Socket.IO 5 over WebSocket, without a socket, clock, thread or file: bytes in, events out, the
-time as an argument. ``Client`` is the door; its parts (engineio, socketio, websocket) work alone too.
+Engine.IO 4 and Socket.IO 5 without a socket, clock, thread or file: bytes in, events out, the time as an
+argument. ``Client`` speaks WebSocket, ``PollingClient`` long-polling, ``Upgrade`` moves a session from the one
+to the other; their parts (session, engineio, socketio, websocket) work alone too.
 """
 
 from loadtest.protocol.client import Client
-from loadtest.protocol.errors import FrameTooLarge, HandshakeError, LocalProtocolError, ProtocolError
+from loadtest.protocol.errors import (
+    FrameTooLarge,
+    HandshakeError,
+    LocalProtocolError,
+    ProtocolError,
+    RequestRefused,
+)
 from loadtest.protocol.events import (
     Ack,
     ClientEvent,
@@ -18,6 +25,9 @@ from loadtest.protocol.events import (
     SocketEvent,
 )
 from loadtest.protocol.life import TRANSITIONS, Input, State, as_markdown
+from loadtest.protocol.polling import PollingClient, Post
+from loadtest.protocol.session import Recovery, Session
+from loadtest.protocol.upgrade import Upgrade
 
 __all__ = [
     "TRANSITIONS",
@@ -34,8 +44,14 @@ __all__ = [
     "Input",
     "LocalProtocolError",
     "Opened",
+    "PollingClient",
+    "Post",
     "ProtocolError",
+    "Recovery",
+    "RequestRefused",
+    "Session",
     "SocketEvent",
     "State",
+    "Upgrade",
     "as_markdown",
 ]

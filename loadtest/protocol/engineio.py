@@ -24,6 +24,8 @@ from loadtest.protocol.events import Opened
 
 SEPARATOR = b"\x1e"
 _NS_PER_MS = 1_000_000
+_BINARY = ord("b")
+_SHOWN_CHARACTERS = 200
 
 
 class PacketType(IntEnum):
@@ -69,6 +71,8 @@ def decode_packet(packet: bytes) -> tuple[PacketType, bytes]:
         raise ProtocolError("empty Engine.IO packet")
     kind = _TYPES.get(packet[0])
     if kind is None:
+        if packet[0] == _BINARY:
+            raise ProtocolError(f"binary packet: this client speaks text packets only: {packet[:40]!r}")
         raise ProtocolError(f"unknown Engine.IO packet type: {packet[:40]!r}")
     return kind, packet[1:]
 
@@ -101,3 +105,26 @@ def split_payload(body: bytes) -> list[bytes]:
     if b"" in packets:
         raise ProtocolError(f"empty packet in a polling body of {len(packets)} packets")
     return packets
+
+
+class _Refusal(msgspec.Struct, frozen=True):
+    code: int | None = None
+    message: str = ""
+
+
+_refusal = msgspec.json.Decoder(_Refusal | str).decode
+
+
+def parse_refusal(body: bytes) -> tuple[int | None, str]:
+    """Engine.IO's number and words in the body of an HTTP error, as far as there are any.
+
+    Node's server sends ``{"code":1,"message":"Session ID unknown"}``, python-engineio a JSON string; what
+    something in between sends is shown as it is.
+    """
+    try:
+        refusal = _refusal(body)
+    except (ValueError, RecursionError):
+        return None, body.decode("utf-8", "replace").strip()[:_SHOWN_CHARACTERS]
+    if isinstance(refusal, str):
+        return None, refusal[:_SHOWN_CHARACTERS]
+    return refusal.code, refusal.message[:_SHOWN_CHARACTERS]

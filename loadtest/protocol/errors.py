@@ -2,7 +2,8 @@
 
 * Exception
   x ProtocolError          the peer broke the protocol; the only family receive_data() and receive_eof() raise
-    - HandshakeError       the HTTP upgrade was refused, or its answer made no sense
+    - HandshakeError       the HTTP upgrade or first poll was refused, or its answer made no sense
+    - RequestRefused       a later request of long-polling was answered with an HTTP error
     - FrameTooLarge        the peer announced a frame or message beyond max_size
   x LocalProtocolError     the caller asked for something illegal in this state, or for what cannot be encoded
 """
@@ -28,16 +29,32 @@ class ProtocolError(Exception):
 
 
 class HandshakeError(ProtocolError):
-    """The server did not answer the WebSocket upgrade with a valid 101.
+    """The server did not answer the WebSocket upgrade with a valid 101, or the first poll with 200.
 
     ``status`` is the HTTP status, or None if what came was not HTTP; ``body`` the first 2 KiB of the answer's
-    body as far as it arrived (``b'{"code":1,"message":"Session ID unknown"}'``).
+    body as far as it arrived (``b'{"code":1,"message":"Session ID unknown"}'``), ``code`` Engine.IO's number
+    in it, if there is one.
     """
 
-    def __init__(self, message: str, status: int | None = None, body: bytes = b"") -> None:
+    def __init__(
+        self, message: str, status: int | None = None, body: bytes = b"", code: int | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.body = body
+        self.code = code
+
+
+class RequestRefused(ProtocolError):
+    """A poll or a POST of an open session was answered with the HTTP error ``status``.
+
+    400 says that the server knows the session no more; ``code`` is Engine.IO's number for why, if it gave one.
+    """
+
+    def __init__(self, message: str, status: int, code: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
 
 
 class FrameTooLarge(ProtocolError):

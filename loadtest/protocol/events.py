@@ -25,11 +25,15 @@ class Opened(msgspec.Struct, frozen=True, gc=False):
 
 
 class Connected(msgspec.Struct, frozen=True, gc=False):
-    """The namespace let us in. ``pid`` is the id for connection state recovery, if the server has it."""
+    """The namespace let us in. ``pid`` is the id for connection state recovery, if the server has it.
+
+    ``recovered``: this is the connection that was lost, with its rooms, and what it missed has been reported.
+    """
 
     sid: str
     pid: str | None = None
     namespace: str = "/"
+    recovered: bool = False
 
 
 class ConnectError(msgspec.Struct, frozen=True, gc=False):

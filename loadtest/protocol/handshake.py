@@ -13,6 +13,7 @@ from websockets.client import ClientProtocol
 from websockets.http11 import Response
 from websockets.protocol import State as CoreState
 
+from loadtest.protocol.engineio import parse_refusal
 from loadtest.protocol.errors import HandshakeError
 
 MAX_HEAD_BYTES = 65_536
@@ -94,8 +95,9 @@ class Handshake:
             return HandshakeError(
                 f"bad answer to the WebSocket upgrade: {self._core.handshake_exc or what}", status, body
             )
+        code, _ = parse_refusal(body)
         phrase = f"{status} {line[2].decode('latin-1')}".rstrip()
         detail = f": {body[:200].decode('utf-8', 'replace')}" if body else ""
         return HandshakeError(
-            f"the server answered the WebSocket upgrade with HTTP {phrase}{detail}", status, body
+            f"the server answered the WebSocket upgrade with HTTP {phrase}{detail}", status, body, code
         )

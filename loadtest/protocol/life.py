@@ -16,8 +16,8 @@ class State(Enum):
     """Where a connection stands."""
 
     IDLE = "nothing sent yet"
-    OPENING = "WebSocket upgrade sent, waiting for 101"
-    HANDSHAKING = "101 received, waiting for the Engine.IO open packet"
+    OPENING = "first request sent: the WebSocket upgrade, or the first poll"
+    HANDSHAKING = "answered, waiting for the Engine.IO open packet"
     CONNECTING = "Socket.IO CONNECT sent, waiting for the answer"
     CONNECTED = "in the namespace: events flow both ways"
     DETACHED = "session open, but the namespace refused or dismissed us"
@@ -31,7 +31,7 @@ class Input(Enum):
     OPEN = "open() called"
     SEND = "emit() or ack() called"
     LEAVE = "disconnect() called"
-    UPGRADED = "101 received"
+    ANSWERED = "101, or 200 to the first poll"
     SESSION = "Engine.IO open (0)"
     PING = "Engine.IO ping (2)"
     NOOP = "Engine.IO noop (6)"
@@ -47,7 +47,7 @@ class Input(Enum):
 
 LOCAL = frozenset({Input.OPEN, Input.SEND, Input.LEAVE})
 
-# What ends a connection in whatever state it is after the upgrade.
+# What ends a connection in whatever state it is after the first answer.
 _ENDS = {Input.CLOSE: State.CLOSED, Input.EOF: State.CLOSED, Input.FAULT: State.CLOSED}
 
 
@@ -62,10 +62,10 @@ TRANSITIONS: dict[State, dict[Input, State]] = {
         Input.FAULT: State.CLOSED,
     },
     State.OPENING: {
-        Input.UPGRADED: State.HANDSHAKING,
-        # Nothing can be said on a connection that is not yet a WebSocket: leaving is just closing the socket.
+        Input.ANSWERED: State.HANDSHAKING,
+        # Nothing can be said yet: leaving is just closing the socket.
         Input.LEAVE: State.CLOSED,
-        # An end before the 101 is a failed handshake, so it is a fault here.
+        # An end before the answer is a failed handshake, so it is a fault here.
         Input.FAULT: State.CLOSED,
     },
     State.HANDSHAKING: {

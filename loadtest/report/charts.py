@@ -9,17 +9,23 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
-from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from loadtest.analysis.spectrum import Spectrum
-from loadtest.analysis.timeline import HeatMap, Span, Track
+from loadtest.analysis.timeline import FaultMark, HeatMap, Span, Track
+from loadtest.report.axes import (
+    WIDTH,
+    faults,
+    framed,
+    log_ms_axis,
+    ms_ticks,
+    phases,
+    plain_axis,
+    seconds_axis,
+)
 from loadtest.report.svg import canvas, colour, to_svg
 from loadtest.report.words import tick_ms, tick_percentile
 
-WIDTH = 720
-LEFT, RIGHT = 58, 16
-"""Room for the longest tick label."""
 FIRST = 1 / 0.99
 """Where the axis of 1 / (1 - q) begins: at p1, as the very fastest is a single value."""
 
@@ -55,7 +61,7 @@ class Line(NamedTuple):
 def spectrum_chart(curves: Sequence[Curve], name: str) -> str:
     """Latency over percentile: solid as far as the sample carries it, dotted beyond."""
     with canvas(WIDTH, 320) as figure:
-        axes = _axes(figure, top=12, bottom=30)
+        axes = framed(figure, top=12, bottom=30)
         low, high, last = math.inf, 0.0, 20.0
         for accent, whole in curves:
             if not whole.inverse.size:
@@ -67,7 +73,7 @@ def spectrum_chart(curves: Sequence[Curve], name: str) -> str:
             _spectrum_line(axes, accent, one)
         axes.set_xscale("log")
         axes.set_xlim(FIRST, last * 1.1)
-        _log_ms_axis(axes, max(low, 0.01), high)
+        log_ms_axis(axes, max(low, 0.01), high)
         ticks = [FIRST, 2.0, *(10.0**k for k in range(1, 8) if 10.0**k <= last)]
         axes.xaxis.set_major_locator(FixedLocator(ticks))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: tick_percentile(value)))
@@ -87,10 +93,17 @@ def _spectrum_line(axes: Axes, accent: str, one: Spectrum) -> None:
         axes.plot([one.inverse[-1]], [one.latency_ms[-1]], marker=">", markersize=7, color=colour("bad"))
 
 
-def heat_chart(heat: HeatMap, spans: Sequence[Span], drops_s: Sequence[float], accent: str, name: str) -> str:
-    """Deliveries per planned second and latency, darker for more; drops as marks along the top."""
+def heat_chart(
+    heat: HeatMap,
+    spans: Sequence[Span],
+    drops_s: Sequence[float],
+    accent: str,
+    name: str,
+    marks: Sequence[FaultMark] = (),
+) -> str:
+    """Deliveries per planned second and latency, darker for more; drops along the top, faults as ``marks``."""
     with canvas(WIDTH, 230) as figure:
-        axes = _axes(figure, top=24, bottom=30)
+        axes = framed(figure, top=24, bottom=30)
         columns = heat.counts.shape[1]
         whole_s = columns * heat.column_s
         red, green, blue = (part / 255 for part in HUES[accent])
@@ -103,92 +116,64 @@ def heat_chart(heat: HeatMap, spans: Sequence[Span], drops_s: Sequence[float], a
             strength, cmap=shades, vmin=0, vmax=1, origin="lower", aspect="auto",
             interpolation="none", extent=(0, whole_s, low, high),
         )  # fmt: skip
-        ticks = _ms_ticks(heat.low_ms, heat.high_ms)
+        ticks = ms_ticks(heat.low_ms, heat.high_ms)
         axes.yaxis.set_major_locator(FixedLocator([math.log10(tick) for tick in ticks]))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: tick_ms(10**value)))
-        _phases(axes, spans)
-        for at in drops_s[:200]:
-            axes.plot([at], [high], marker="v", markersize=6, color=colour("bad"), clip_on=False)
+        phases(axes, spans)
+        faults(axes, marks)
+        _drops(axes, drops_s, whole_s, high)
         axes.set_xlim(0, max(whole_s, 1))
-        _seconds_axis(axes)
+        seconds_axis(axes)
         return to_svg(figure, name)
 
 
 def time_chart(
-    lines: Sequence[Line], spans: Sequence[Span], name: str, height: float = 180, limits: Sequence[float] = ()
+    lines: Sequence[Line],
+    spans: Sequence[Span],
+    name: str,
+    height: float = 180,
+    limits: Sequence[float] = (),
+    marks: Sequence[FaultMark] = (),
 ) -> str:
-    """Values over the seconds of a run; dashed lines where ``limits`` lie."""
+    """Values over the seconds of a run; dashed lines where ``limits`` lie, faults as ``marks``."""
     with canvas(WIDTH, height) as figure:
-        axes = _axes(figure, top=24, bottom=30)
+        axes = framed(figure, top=24, bottom=30)
         highest = max((float(one.track.values.max()) for one in lines if one.track.values.size), default=1.0)
         for one in lines:
+            track = _visible(one.track, max((span.end_s for span in spans), default=1.0))
             axes.plot(
-                one.track.seconds, one.track.values, color=colour(one.accent), linewidth=one.width,
+                track.seconds, track.values, color=colour(one.accent), linewidth=one.width,
                 linestyle="-" if one.style == "solid" else (0, (1, 1.8)),
                 drawstyle="steps-post" if one.steps else "default",
             )  # fmt: skip
         for limit in limits:
             axes.axhline(limit, color=colour("bad"), linewidth=1, linestyle=(0, (5, 4)))
-        axes.set_ylim(0, max(highest, *limits, 1e-9) * 1.12)
-        axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.grid(True, axis="y", color=colour("line"), linewidth=1)
+        plain_axis(axes, max(highest, *limits, 1e-9))
         last = max((span.end_s for span in spans), default=1.0)
         axes.set_xlim(0, max(last, 1.0))
-        _phases(axes, spans)
-        _seconds_axis(axes)
+        phases(axes, spans)
+        faults(axes, marks)
+        seconds_axis(axes)
         return to_svg(figure, name)
 
 
-def _axes(figure: Figure, top: float, bottom: float) -> Axes:
-    width, height = figure.get_size_inches() * 72
-    box = (LEFT / width, bottom / height, 1 - (LEFT + RIGHT) / width, 1 - (top + bottom) / height)
-    axes = figure.add_axes(box)
-    axes.patch.set_visible(False)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(colour("line"))
-    axes.tick_params(length=0, pad=6, colors=colour("muted"), which="both")
-    axes.tick_params(axis="x", pad=11)
-    axes.set_axisbelow(True)
-    return axes
+def _drops(axes: Axes, drops_s: Sequence[float], whole_s: float, at: float) -> None:
+    """A triangle where connections were lost; a hundred lost at once are one, not a hundred."""
+    step_s = max(whole_s, 1) / (WIDTH / 4)
+    places = sorted({round(second / step_s) * step_s for second in drops_s})
+    axes.plot(
+        places, [at] * len(places), linestyle="none", marker="v", markersize=6, color=colour("bad"),
+        clip_on=False,
+    )  # fmt: skip
 
 
-def _phases(axes: Axes, spans: Sequence[Span]) -> None:
-    """A line where a phase begins, and its name above, if there is room for it."""
-    whole = max((span.end_s for span in spans), default=1.0)
-    for span in spans:
-        if span.begin_s > 0:
-            axes.axvline(span.begin_s, color=colour("muted"), linewidth=1, alpha=0.6)
-        room = (span.end_s - span.begin_s) / whole * (WIDTH - LEFT - RIGHT)
-        if room >= 9 * len(span.phase):
-            middle = (span.begin_s + span.end_s) / 2
-            axes.annotate(
-                span.phase, (middle, 1), xycoords=axes.get_xaxis_transform(), xytext=(0, 7),
-                textcoords="offset points", ha="center", color=colour("muted"),
-            )  # fmt: skip
-
-
-def _seconds_axis(axes: Axes) -> None:
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 3, 6, 10]))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} s"))
-
-
-def _log_ms_axis(axes: Axes, low: float, high: float) -> None:
-    if not high:
-        low, high = 1.0, 10.0
-    axes.set_yscale("log")
-    axes.set_ylim(low / 1.15, high * 1.25)
-    axes.yaxis.set_major_locator(FixedLocator(_ms_ticks(low / 1.15, high * 1.25)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: tick_ms(value)))
-    axes.yaxis.set_minor_locator(NullLocator())
-
-
-def _ms_ticks(low: float, high: float) -> list[float]:
-    """Decades; with 2 and 5 between them where there are fewer than three."""
-    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    decades = [10.0**k for k in powers if low <= 10.0**k <= high * 1.0001]
-    if len(decades) >= 3:
-        return decades
-    fine = [step * 10.0**k for k in powers for step in (1, 2, 5)]
-    return [tick for tick in fine if low <= tick <= high * 1.0001]
+def _visible(track: Track, whole_s: float) -> Track:
+    """Of more points than can be told apart, the lowest and the last of each place."""
+    if track.seconds.size <= WIDTH:
+        return track
+    places = (track.seconds / whole_s * (WIDTH / 2)).astype(int)
+    kept: set[int] = set()
+    for part in np.split(np.arange(places.size), np.flatnonzero(np.diff(places)) + 1):
+        kept |= {int(part[np.argmin(track.values[part])]), int(part[-1])}
+    order = sorted(kept)
+    return Track(track.seconds[order], track.values[order])

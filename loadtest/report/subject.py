@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from loadtest.analysis.summary import OperationRow, Summary
 from loadtest.measure.operations import Operation
+from loadtest.measure.plan import Phase
 from loadtest.measure.run import Run
 from loadtest.report.table import Cell
 from loadtest.report.words import TRANSPORTS, transport_name
@@ -14,6 +15,13 @@ from loadtest.report.words import TRANSPORTS, transport_name
 OTHERS = ("other-1", "other-2", "other-3")
 FIRST = (Operation.MESSAGE_DELIVER, Operation.MESSAGE_ECHO, Operation.MESSAGE_ACK, Operation.MESSAGE_RESYNC)
 """What people come for stands first; the rest by name."""
+
+MAIN = {
+    Operation.MESSAGE_DELIVER: "Delivery latency",
+    Operation.CALL_RING: "Ring latency",
+    Operation.CHAT_DELIVER: "Live chat latency",
+}
+"""What a run is there for, the first of these that it did: by it runs are named fast or slow."""
 
 
 class Subject(NamedTuple):
@@ -63,6 +71,20 @@ def subjects(runs: Sequence[Run], summaries: Sequence[Summary]) -> list[Subject]
 
 def _distinct(summaries: Sequence[Summary]) -> bool:
     return len({one.run.id[:4] for one in summaries}) == len(summaries)
+
+
+def measured_operations(summaries: Sequence[Summary]) -> list[Operation]:
+    """Those of MAIN that were expected in the measured phase of every one of these runs."""
+    of_each = [
+        {row.name for row in one.operations if row.phase == Phase.MEASURE and row.expected}
+        for one in summaries
+    ]
+    return [one for one in MAIN if all(one in names for names in of_each)]
+
+
+def main_operation(summaries: Sequence[Summary]) -> Operation:
+    """What these runs are there for; of runs that did nothing of the kind, the delivery of messages."""
+    return next(iter(measured_operations(summaries)), Operation.MESSAGE_DELIVER)
 
 
 def whose(shown: Sequence[Subject]) -> list[str]:

@@ -9,18 +9,22 @@ from loadtest.analysis.summary import Summary
 from loadtest.measure.run import Run
 from loadtest.report.sections import head
 from loadtest.report.sections.bandwidth import LEVELS, BandwidthSection, bandwidth
+from loadtest.report.sections.calls import Calls, calls
 from loadtest.report.sections.completeness import Completeness, completeness
 from loadtest.report.sections.connections import ConnectionsSection, connections
+from loadtest.report.sections.devices import Devices, devices
 from loadtest.report.sections.head import Tile, Verdict
 from loadtest.report.sections.health import Health, health
 from loadtest.report.sections.latency import Latency, latency
+from loadtest.report.sections.live_chat import LiveChat, live_chat
 from loadtest.report.sections.ratios import Versus, ratios
+from loadtest.report.sections.reconnection import ReconnectionSection, reconnection
 from loadtest.report.sections.reproduce import Recipe, reproduce
 from loadtest.report.subject import subjects
 
 
 class Page(NamedTuple):
-    """The parts of the page in their order."""
+    """The parts of the page in their order; None: nothing to say, left out whole."""
 
     title: str
     subtitle: list[str]
@@ -29,6 +33,10 @@ class Page(NamedTuple):
     versus: list[Versus]
     latency: Latency
     completeness: Completeness
+    reconnection: ReconnectionSection | None
+    calls: Calls | None
+    live_chat: LiveChat | None
+    devices: Devices | None
     bandwidth: BandwidthSection
     levels: str
     connections: ConnectionsSection
@@ -47,6 +55,10 @@ def view(runs: Sequence[Run], summaries: Sequence[Summary]) -> Page:
         ratios(shown),
         latency(shown),
         completeness(shown),
+        reconnection(shown),
+        calls(shown),
+        live_chat(shown),
+        devices(shown),
         bandwidth(shown),
         LEVELS,
         connections(shown),

@@ -8,12 +8,22 @@ Importing it adds the ``--rt-`` flags to Locust and waits for its ``init``; noth
 
 from locust import events
 
+from loadtest.users.calling import CallingUser
+from loadtest.users.chatting import OperatorUser, VisitorUser
 from loadtest.users.house import attach
-from loadtest.users.options import add_arguments
+from loadtest.users.options import add_arguments, defaults
 from loadtest.users.pacing import on_schedule
 from loadtest.users.user import PollingUser, RealtimeUser
 
-__all__ = ["PollingUser", "RealtimeUser", "on_schedule"]
+__all__ = [
+    "CallingUser",
+    "OperatorUser",
+    "PollingUser",
+    "RealtimeUser",
+    "VisitorUser",
+    "defaults",
+    "on_schedule",
+]
 
 
 @events.init_command_line_parser.add_listener

@@ -37,8 +37,24 @@ class Cause(StrEnum):
     """The generator has no file descriptors left: its own limit, not the server's."""
     NO_PORTS = "no_ports"
     """The generator has no local ports left towards this server: its own limit."""
+    GENERATOR_STALL = "generator_stall"
+    """The generator itself stood still for longer than the server waits for a pong: not the server's fault."""
     INTERNAL = "internal"
     """A bug of the harness."""
+
+
+REPAIRABLE = frozenset(
+    {
+        Cause.TRANSPORT_CLOSE,
+        Cause.TRANSPORT_ERROR,
+        Cause.PING_TIMEOUT,
+        Cause.PARSE_ERROR,
+        Cause.WRITE_QUEUE_FULL,
+        Cause.GENERATOR_STALL,
+    }
+)
+"""What makes the official clients connect again by themselves. After a disconnect by the server's namespace, or
+by the application itself, they wait to be told."""
 
 
 class ConnectFailed(Exception):

@@ -13,22 +13,11 @@ from typing import Any, NamedTuple, Protocol
 from gevent import Timeout
 from gevent.event import AsyncResult
 
-from loadtest.protocol import (
-    Ack,
-    Client,
-    Closed,
-    Connected,
-    ConnectError,
-    Disconnected,
-    Event,
-    HandshakeError,
-    LocalProtocolError,
-    Opened,
-    ProtocolError,
-)
+from loadtest.protocol import Client, LocalProtocolError, Opened, ProtocolError, Recovery
 from loadtest.protocol.socketio import encode_event
 from loadtest.users import tcp
 from loadtest.users.causes import Cause, ConnectFailed
+from loadtest.users.talk import Talk, ending_of
 from loadtest.users.wire import Wire
 
 OnEvent = Callable[[str, list[Any], int], None]
@@ -65,6 +54,19 @@ class NotConnected(Exception):
     """Something was to be sent on a connection that is not open."""
 
 
+class Departure(Protocol):
+    """Who sent an event; hears exactly one of these, at once or later, and must not block.
+
+    Later, because long-polling says nothing while a POST is in flight.
+    """
+
+    def left(self, sent_ns: int) -> None:
+        """It was written at that moment."""
+
+    def failed(self, cause: Cause, detail: str) -> None:
+        """The connection was lost before it could be written."""
+
+
 class Connection(Protocol):
     """One user's Socket.IO connection. ``phases``: ns of tcp, open and namespace once it is open."""
 
@@ -82,20 +84,42 @@ class Connection(Protocol):
     def ping_interval_ns(self) -> int | None:
         """How often the server pings; None before it said so."""
 
+    @property
+    def ping_timeout_ns(self) -> int | None:
+        """How long the server waits for the answer to a ping; None before it said so."""
+
+    @property
+    def recovery(self) -> Recovery | None:
+        """What the next connection needs for the server to restore this one's state; None: it cannot."""
+
+    @property
+    def recovered(self) -> bool:
+        """Whether the server restored the state of the connection before."""
+
+    @property
+    def local_ports(self) -> list[int]:
+        """Our ends' ports of the connections open now."""
+
     def open(self, timeout_s: float) -> None:
         """Connect up to the namespace; blocks the greenlet. Raises ConnectFailed."""
 
-    def emit(self, name: str, args: Sequence[Any]) -> int:
-        """Send an event; returns when it left (ns). Raises NotConnected."""
+    def emit(self, name: str, args: Sequence[Any], departure: Departure) -> None:
+        """Send an event. Raises NotConnected; ``departure`` hears nothing then."""
 
-    def request(self, name: str, args: Sequence[Any], on_ack: OnAck) -> int:
-        """Send an event that wants an answer; returns when it left (ns). Raises NotConnected."""
+    def request(self, name: str, args: Sequence[Any], on_ack: OnAck, departure: Departure) -> None:
+        """Send an event that wants an answer. Raises NotConnected; ``departure`` hears nothing then."""
 
     def check(self, now_ns: int) -> None:
         """About once a second: give the connection up if the server has been silent for too long."""
 
     def carried(self) -> tcp.Carried:
         """Bytes and segments since the connection was made."""
+
+    def pause_reading(self, paused: bool) -> None:
+        """Leave what comes in the sockets, as a client does that hangs, or go on; ``check`` rests meanwhile."""
+
+    def cut(self, reset: bool) -> None:
+        """End it without a word, by a reset or a plain close; ``lost`` is not called. Never raises."""
 
     def close(self) -> None:
         """Say goodbye and close; ``lost`` is not called. Never raises, tolerates a half-made connection."""
@@ -104,18 +128,7 @@ class Connection(Protocol):
 class NativeConnection:
     """Our client: sans-IO protocol on one watcher, no greenlet of its own."""
 
-    __slots__ = (
-        "_acks",
-        "_client",
-        "_listeners",
-        "_lost",
-        "_opened_ns",
-        "_place",
-        "_ready",
-        "_wire",
-        "opened",
-        "phases",
-    )
+    __slots__ = ("_client", "_place", "_talk", "_wire", "phases")
 
     def __init__(
         self,
@@ -125,18 +138,35 @@ class NativeConnection:
         headers: Sequence[tuple[str, str]],
         compression: bool,
         listeners: Listeners,
+        *,
+        recovery: Recovery | None = None,
+        engine_sid: str | None = None,
     ) -> None:
+        """recovery: of the connection that was lost. engine_sid: claim that session instead of asking for one."""
         self._place = place
-        self._listeners = listeners
         base = place.base.replace("http", "ws", 1)
-        self._client = Client(base, path=path, auth=auth, headers=headers, compression=compression)
+        self._client = Client(
+            base,
+            path=path,
+            auth=auth,
+            headers=headers,
+            compression=compression,
+            recovery=recovery,
+            engine_sid=engine_sid,
+        )
+        self._talk = Talk(listeners)
         self._wire = Wire(self, listeners.lag)
-        self._acks: dict[int, OnAck] = {}
-        self._ready: AsyncResult | None = None
-        self._opened_ns = 0
-        self._lost = False
-        self.opened: Opened | None = None
         self.phases: dict[str, int] = {}
+
+    @classmethod
+    def taking_over(cls, place: Place, talk: Talk, client: Client, wire: Wire) -> NativeConnection:
+        """A session that began elsewhere, from here on over ``wire``, which tells the new connection."""
+        connection = cls.__new__(cls)
+        connection._place, connection._talk = place, talk
+        connection._client, connection._wire = client, wire
+        connection.phases = {}
+        wire.owner = connection
+        return connection
 
     @property
     def arrived_ns(self) -> int | None:
@@ -149,46 +179,71 @@ class NativeConnection:
         return self._client.sid or ""
 
     @property
+    def opened(self) -> Opened | None:
+        """The terms that the server named."""
+        return self._talk.opened
+
+    @property
     def ping_interval_ns(self) -> int | None:
         """How often the server pings."""
-        return None if self.opened is None else self.opened.ping_interval_ns
+        return self._talk.ping_interval_ns
+
+    @property
+    def ping_timeout_ns(self) -> int | None:
+        """How long the server waits for the answer to a ping."""
+        return self._talk.ping_timeout_ns
+
+    @property
+    def recovery(self) -> Recovery | None:
+        """What the next connection needs for the server to restore this one's state."""
+        return self._client.recovery
+
+    @property
+    def recovered(self) -> bool:
+        """Whether the server restored the state of the connection before."""
+        return self._talk.recovered
+
+    @property
+    def local_ports(self) -> list[int]:
+        """Our end's port."""
+        port = self._wire.local_port
+        return [] if port is None else [port]
 
     def open(self, timeout_s: float) -> None:
         """Connect up to the namespace. Raises ConnectFailed."""
         begun_ns = perf_counter_ns()
-        self._ready = AsyncResult()
         with Timeout(timeout_s, False):
             self._wire.connect(self._place.family, self._place.address, timeout_s)
             connected_ns = perf_counter_ns()
             self._client.open()
             self._flush()
-            connected = self._ready.get()
-            self._ready = None
+            joined_ns = self._talk.wait()
+            opened_ns = self._talk.opened_ns
             self.phases = {
                 "tcp": connected_ns - begun_ns,
-                "open": self._opened_ns - connected_ns,
-                "namespace": connected - self._opened_ns,
+                "open": opened_ns - connected_ns,
+                "namespace": joined_ns - opened_ns,
             }
             return
-        self._ready = None
+        self._talk.forget()
         self._wire.close()
         raise ConnectFailed(Cause.CONNECT_TIMEOUT, f"no answer to the handshake within {timeout_s:g} s")
 
-    def emit(self, name: str, args: Sequence[Any]) -> int:
+    def emit(self, name: str, args: Sequence[Any], departure: Departure) -> None:
         """Send an event."""
         if self._wire.closed:
             raise NotConnected
         self._client.emit(name, *args)
-        return self._send()
+        departure.left(self._send())
 
-    def request(self, name: str, args: Sequence[Any], on_ack: OnAck) -> int:
+    def request(self, name: str, args: Sequence[Any], on_ack: OnAck, departure: Departure) -> None:
         """Send an event that wants an answer."""
         if self._wire.closed:
             raise NotConnected
         ack_id = self._client.emit(name, *args, ack=True)
         assert ack_id is not None
-        self._acks[ack_id] = on_ack
-        return self._send()
+        self._talk.acks[ack_id] = on_ack
+        departure.left(self._send())
 
     def too_large(self, name: str, args: Sequence[Any]) -> str | None:
         """Why this event would be refused for its size; None if it would not. Nothing is sent."""
@@ -215,13 +270,29 @@ class NativeConnection:
     def check(self, now_ns: int) -> None:
         """Only the server's pings count, as in the browser's client."""
         limit = self._client.silence_limit_ns
-        if limit is not None and now_ns - self._client.last_ping_ns > limit and not self._wire.closed:
+        if limit is None or now_ns - self._client.last_ping_ns <= limit or self._wire.paused:
+            return
+        # After a stall of our own the pings of that time lie in the socket: those came in time.
+        self._wire.read_now()
+        if now_ns - self._client.last_ping_ns > limit and not self._wire.closed:
             self._wire.close()
             self.ended(Cause.PING_TIMEOUT, f"no ping for {limit / 1e9:g} s")
 
     def carried(self) -> tcp.Carried:
         """Bytes and segments since the connection was made."""
         return self._wire.carried()
+
+    def pause_reading(self, paused: bool) -> None:
+        """Leave what comes in the socket, or go on reading."""
+        self._wire.pause_reading(paused)
+
+    def cut(self, reset: bool) -> None:
+        """End it without a word."""
+        self._talk.forget()
+        if reset:
+            self._wire.abort()
+        else:
+            self._wire.close()
 
     def close(self) -> None:
         """Say goodbye and close."""
@@ -233,61 +304,30 @@ class NativeConnection:
         except LocalProtocolError:
             pass  # not far enough to have anything to say
         self._wire.close()
-        self._acks.clear()
+        self._talk.forget()
 
     # -- called by the wire, on the hub -----------------------------------------------------------------
 
     def received(self, data: memoryview, read_ns: int) -> None:
         """Bytes came in."""
-        client = self._client
         try:
-            events = client.receive_data(data, read_ns)
+            events = self._client.receive_data(data, read_ns)
         except ProtocolError as error:
-            self._dispatch(error.events, read_ns)
-            self._flush()
-            self._wire.close()
-            self._end(*_of_fault(error))
-            return
-        if events:
-            self._dispatch(events, read_ns)
-        if not self._wire.closed:
-            self._flush()
-
-    def _dispatch(self, events: Sequence[Any], read_ns: int) -> None:
-        on_event = self._listeners.event
-        for event in events:
-            kind = type(event)
-            if kind is Event:
-                on_event(event.name, event.args, read_ns)
-            elif kind is Ack:
-                on_ack = self._acks.pop(event.ack_id, None)
-                if on_ack is not None:
-                    on_ack(event.args, read_ns)
-            else:
-                self._turn(event, read_ns)
-
-    def _turn(self, event: Any, read_ns: int) -> None:
-        """The events that change what the connection is."""
-        match event:
-            case Opened():
-                self._opened_ns = read_ns
-                self.opened = event
-            case Connected():
-                if self._ready is not None:
-                    self._ready.set(read_ns)
-            case ConnectError(message=message):
-                self._close_and_end(Cause.CONNECT_ERROR, message)
-            case Disconnected():
-                self._close_and_end(Cause.SERVER_NAMESPACE, "the server disconnected us")
-            case Closed(code=code, reason=reason):
-                detail = reason if code is None else f"close code {code} {reason}".rstrip()
-                self._close_and_end(Cause.TRANSPORT_CLOSE, detail)
-
-    def _close_and_end(self, cause: Cause, detail: str) -> None:
+            ending = self._talk.dispatch(error.events, read_ns) or ending_of(error)
+        else:
+            if not events:
+                self._flush()
+                return
+            found = self._talk.dispatch(events, read_ns)
+            if found is None:
+                if not self._wire.closed:
+                    self._flush()
+                return
+            ending = found
         if not self._wire.closed:
             self._flush()
             self._wire.close()
-        self._end(cause, detail)
+        self._talk.end(*ending)
 
     def ended(self, cause: Cause, detail: str) -> None:
         """The wire is over. An end of stream during the upgrade is the protocol's to word."""
@@ -295,34 +335,28 @@ class NativeConnection:
             try:
                 self._client.receive_eof(perf_counter_ns())
             except ProtocolError as error:
-                cause, detail = _of_fault(error)
-        self._end(cause, detail)
+                cause, detail = ending_of(error)
+        self._talk.end(cause, detail)
 
     def failed(self, error: BaseException) -> None:
         """Code of ours raised on the hub."""
-        self._listeners.fault(error)
-        self._end(Cause.INTERNAL, f"{type(error).__name__}: {error}")
-
-    def _end(self, cause: Cause, detail: str) -> None:
-        if self._lost:
-            return  # a kick and its close frame may come in one read; a connection is lost once
-        self._lost = True
-        waiting, self._acks = self._acks, {}
-        ready, self._ready = self._ready, None
-        if ready is not None:
-            ready.set_exception(ConnectFailed(cause, detail))
-        elif self.phases:
-            self._listeners.lost(cause, detail)
-        now_ns = perf_counter_ns()
-        for on_ack in waiting.values():
-            on_ack(None, now_ns)
+        self._talk.listeners.fault(error)
+        self._talk.end(Cause.INTERNAL, f"{type(error).__name__}: {error}")
 
 
-def _of_fault(error: ProtocolError) -> tuple[Cause, str]:
-    if isinstance(error, HandshakeError):
-        body = error.body.decode("utf-8", "replace").strip()
-        return Cause.HANDSHAKE_REFUSED, f"{error} {body}".strip()
-    return Cause.PARSE_ERROR, str(error)
+class _Sent:
+    """Lets a greenlet wait for the moment at which something left; None: it never did."""
+
+    __slots__ = ("moment",)
+
+    def __init__(self) -> None:
+        self.moment: AsyncResult = AsyncResult()
+
+    def left(self, sent_ns: int) -> None:
+        self.moment.set(sent_ns)
+
+    def failed(self, cause: Cause, detail: str) -> None:
+        self.moment.set(None)
 
 
 def call(
@@ -333,11 +367,25 @@ def call(
     Blocks the greenlet; a user that waits here keeps its planned moments, and what it sends late reads late.
     """
     answer: AsyncResult = AsyncResult()
-    sent_ns = connection.request(name, args, lambda acked, read_ns: answer.set((acked, read_ns)))
+    sent = _Sent()
+    connection.request(name, args, lambda acked, read_ns: answer.set((acked, read_ns)), sent)
     try:
         acked, read_ns = answer.get(timeout=timeout_s)
     except Timeout:
         raise TimeoutError(f"no answer to {name} within {timeout_s:g} s") from None
     if acked is None:
         raise NotConnected
-    return acked, sent_ns, read_ns
+    return acked, sent.moment.value, read_ns
+
+
+def tell(connection: Connection, name: str, args: Sequence[Any], timeout_s: float) -> int:
+    """Send and wait until it left: when it did (ns). Raises NotConnected, TimeoutError. Blocks."""
+    sent = _Sent()
+    connection.emit(name, args, sent)
+    try:
+        sent_ns: int | None = sent.moment.get(timeout=timeout_s)
+    except Timeout:
+        raise TimeoutError(f"{name} could not be sent within {timeout_s:g} s") from None
+    if sent_ns is None:
+        raise NotConnected
+    return sent_ns

@@ -28,6 +28,8 @@ from loadtest.users.target import Target
 logger = logging.getLogger(__name__)
 
 USAGE, FAILURES = 2, 1
+AVAILABILITY_DEADLINE_S = 2.0
+"""A message that takes longer than this counts as an interruption to who waits for it."""
 _REPORT_TIMEOUT_S = 300
 
 
@@ -45,6 +47,7 @@ class Ending(msgspec.Struct):
     spawn_rate: float
     complete: bool
     locust_failures: int
+    backoff_s: list[tuple[float, float]]
 
 
 def finish(environment: Any, ending: Ending) -> Path | None:
@@ -140,7 +143,13 @@ def _parameters(ending: Ending) -> dict[str, Any]:
         "payload_bytes": settings.payload_bytes,
         "warmup_s": plan.warmup_ns / SECOND,
         "drain_s": plan.drain_ns / SECOND,
-        "deadline_s": settings.deadline_ns / SECOND,
+        "deadline_s": ending.header.deadline_ns / SECOND,
+        "reconnect": settings.reconnect,
+        "backoff_s": ending.backoff_s,
+        "faults": [fault.text for fault in settings.faults],
+        "availability_deadline_s": AVAILABILITY_DEADLINE_S,
+        "devices": settings.devices,
+        "operators": settings.operators,
         "spawn_rate": ending.spawn_rate,
         "run_time_s": None if plan.run_time_ns is None else plan.run_time_ns / SECOND,
         "headers": settings.headers,

@@ -5,7 +5,9 @@ Parsed by httptools, driven by the same wire as sockets are, so stamps and bytes
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import gevent
@@ -18,6 +20,9 @@ from loadtest.users.connection import Place
 from loadtest.users.tcp import Carried
 from loadtest.users.wire import Wire
 
+_GZIP_OR_ZLIB = 47
+_INFLATED_AT_MOST = 64 << 20
+
 
 class Response(NamedTuple):
     """An answer: status, the headers by lower-case name, the whole body, when its last byte was read."""
@@ -27,31 +32,58 @@ class Response(NamedTuple):
     body: bytes
     sent_ns: int
     read_ns: int
+    arrived_ns: int | None = None
+    """The kernel's stamp of the last read; None where unknown."""
 
 
 class Request(NamedTuple):
     """A request, ready to be written, and who hears of it.
 
     left: when it was written (ns). answered: the whole answer. cut: the connection ended before that.
+    again: send it once more, on a new connection, if it was given to a kept one that ended without a byte of
+    an answer. Browsers do, because a server may close an idle connection at the moment it is used; ``left``
+    is called for both.
     """
 
     content: bytes
     left: Callable[[int], None]
     answered: Callable[[Response], None]
     cut: Callable[[Cause, str], None]
+    again: bool = False
 
 
-def compose(method: str, target: str, head: bytes, body: bytes | None = None, extra: str = "") -> bytes:
+def compose(
+    method: str,
+    target: str,
+    head: bytes,
+    body: bytes | None = None,
+    extra: str = "",
+    content_type: str = "application/json",
+) -> bytes:
     """The bytes of a request; ``head`` are the header lines that never change, each ending in CRLF."""
-    length = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n" if body is not None else ""
+    length = f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n" if body is not None else ""
     start = f"{method} {target} HTTP/1.1\r\n".encode("ascii")
     return b"".join((start, head, extra.encode("latin-1"), length.encode("ascii"), b"\r\n", body or b""))
 
 
 class HttpConnection:
-    """One keep-alive connection. ``idle`` says whether it can take a request."""
+    """One keep-alive connection. ``idle`` says whether it can take a request.
 
-    __slots__ = ("_body", "_fault", "_headers", "_parser", "_read_ns", "_request", "_sent_ns", "wire")
+    ``stale``: it served before, and has not said a byte since it was given its newest request.
+    """
+
+    __slots__ = (
+        "_body",
+        "_fault",
+        "_headers",
+        "_parser",
+        "_read_ns",
+        "_request",
+        "_sent_ns",
+        "_served",
+        "stale",
+        "wire",
+    )
 
     def __init__(self, fault: Callable[[BaseException], None], lag: Callable[[int], object]) -> None:
         self._fault = fault
@@ -61,6 +93,7 @@ class HttpConnection:
         self._headers: dict[str, str] = {}
         self._body: list[bytes] = []
         self._sent_ns = self._read_ns = 0
+        self._served = self.stale = False
 
     @property
     def idle(self) -> bool:
@@ -73,8 +106,10 @@ class HttpConnection:
         self._headers, self._body = {}, []
         self._parser = httptools.HttpResponseParser(self)
         self._sent_ns = now_ns
-        request.left(now_ns)
+        self.stale = self._served
         self.wire.write((request.content,))
+        if self._request is request:  # a write that finds the connection ended has cut it: it did not leave
+            request.left(now_ns)
 
     # -- called by the wire -----------------------------------------------------------------------------
 
@@ -84,6 +119,7 @@ class HttpConnection:
             self.wire.close()
             return
         self._read_ns = read_ns
+        self.stale = False
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserCallbackError as error:
@@ -115,15 +151,45 @@ class HttpConnection:
 
     def on_message_complete(self) -> None:
         """The answer is whole."""
-        request, self._request = self._request, None
         parser = self._parser
+        try:
+            body = _plain(b"".join(self._body), self._headers.get("content-encoding", ""))
+        except ValueError as error:
+            self.wire.close()
+            self.ended(Cause.PARSE_ERROR, str(error))
+            return
         response = Response(
-            parser.get_status_code(), self._headers, b"".join(self._body), self._sent_ns, self._read_ns
+            parser.get_status_code(),
+            self._headers,
+            body,
+            self._sent_ns,
+            self._read_ns,
+            self.wire.arrived_ns,
         )
+        request, self._request = self._request, None
+        self._served = True
         if not parser.should_keep_alive():
             self.wire.close()
         if request is not None:
             request.answered(response)
+
+
+def _plain(body: bytes, encoding: str) -> bytes:
+    """The body as it was before it was compressed. Raises ValueError for what cannot be undone."""
+    if not body or encoding.lower() in ("", "identity"):
+        return body
+    if encoding.lower() not in ("gzip", "x-gzip", "deflate"):
+        raise ValueError(f"an answer in {encoding}, which cannot be read here")
+    inflate = zlib.decompressobj(_GZIP_OR_ZLIB)
+    try:
+        plain = inflate.decompress(body, _INFLATED_AT_MOST)
+    except zlib.error as error:
+        raise ValueError(f"an answer that is no {encoding} ({error})") from None
+    if not inflate.eof:
+        raise ValueError(
+            f"an answer in {encoding} that breaks off, or of more than {_INFLATED_AT_MOST} bytes"
+        )
+    return plain
 
 
 class HttpPool:
@@ -144,29 +210,41 @@ class HttpPool:
         self._timeout_s = timeout_s
         self._open: list[HttpConnection] = []
         self._past = Carried()
-        self._closed = False
+        self._closed = self._paused = False
 
     def request(self, request: Request) -> None:
         """Write it on an idle connection now, or on a new one as soon as that is open."""
         for connection in self._open:
             if connection.idle:
+                if request.again:
+                    request = request._replace(cut=partial(self._cut, connection, request))
                 connection.start(request, self._now())
                 return
         self._forget_closed()
-        gevent.spawn(self._request_anew, request)
+        gevent.spawn(self._request_anew, request, None)
 
-    def _request_anew(self, request: Request) -> None:
+    def _request_anew(self, request: Request, why: tuple[Cause, str] | None) -> None:
+        """On a new connection. why: what ended an earlier one under this request."""
         try:
-            connection = self.connect()
-            connection.start(request, self._now())
-        except ConnectFailed as error:
-            request.cut(error.cause, error.detail)
+            try:
+                connection = self.connect()
+            except ConnectFailed as error:
+                request.cut(*(why or (error.cause, error.detail)))
+            else:
+                connection.start(request, self._now())
         except Exception as error:
             self._fault(error)
+
+    def _cut(self, connection: HttpConnection, request: Request, cause: Cause, detail: str) -> None:
+        if connection.stale and not self._closed:
+            gevent.spawn(self._request_anew, request, (cause, detail))
+        else:
+            request.cut(cause, detail)
 
     def connect(self) -> HttpConnection:
         """One more connection; blocks. Raises ConnectFailed."""
         connection = HttpConnection(self._fault, self._lag)
+        connection.wire.pause_reading(self._paused)
         connection.wire.connect(self._place.family, self._place.address, self._timeout_s)
         if self._closed:
             connection.wire.close()
@@ -196,21 +274,55 @@ class HttpPool:
         """The kernel's stamp of the newest read of any of them."""
         return max((c.wire.arrived_ns for c in self._open if c.wire.arrived_ns is not None), default=None)
 
-    def close(self) -> None:
-        """Close all."""
+    def cut(self, reset: bool) -> None:
+        """End the connections without a word; requests under way hear of it, later ones open new ones."""
+        for connection in list(self._open):
+            if not connection.wire.closed:
+                if reset:
+                    connection.wire.abort()
+                else:
+                    connection.wire.close()
+                connection.ended(
+                    Cause.TRANSPORT_ERROR if reset else Cause.TRANSPORT_CLOSE, "cut by the run itself"
+                )
+
+    @property
+    def local_ports(self) -> list[int]:
+        """Our ends' ports of the connections open now."""
+        ports = [connection.wire.local_port for connection in self._open]
+        return [port for port in ports if port is not None]
+
+    def read_now(self) -> None:
+        """Take what waits in the sockets, ahead of the hub's turn."""
+        for connection in list(self._open):
+            connection.wire.read_now()
+
+    def pause_reading(self, paused: bool) -> None:
+        """Leave what comes in the sockets, or go on reading; also for connections to come."""
+        self._paused = paused
+        for connection in self._open:
+            connection.wire.pause_reading(paused)
+
+    def close(self, reset: bool = False) -> None:
+        """Close all; with ``reset`` as a cut network would."""
         self._closed = True
         for connection in self._open:
-            connection.wire.close()
+            if reset:
+                connection.wire.abort()
+            else:
+                connection.wire.close()
 
 
-def fetch(place: Place, target: str, timeout_s: float, method: str = "GET") -> Response:
+def fetch(
+    place: Place, target: str, timeout_s: float, method: str = "GET", body: bytes | None = None
+) -> Response:
     """One request on a connection of its own; blocks. Raises ConnectFailed, ``cause`` as the socket says."""
     answer: AsyncResult = AsyncResult()
     connection = HttpConnection(answer.set_exception, lambda lag_ns: None)
     connection.wire.connect(place.family, place.address, timeout_s)
     head = f"Host: {place.host}\r\nAccept: */*\r\nConnection: close\r\n".encode("latin-1")
     request = Request(
-        compose(method, target, head),
+        compose(method, target, head, body),
         lambda sent_ns: None,
         answer.set,
         lambda cause, detail: answer.set_exception(ConnectFailed(cause, detail)),

@@ -18,13 +18,18 @@ from loadtest.measure import run as run_files
 from loadtest.measure.book import Book
 from loadtest.measure.plan import Plan
 from loadtest.measure.units import SECOND
+from loadtest.protocol.backoff import Policy
 from loadtest.users import facts, limits, server_probe
 from loadtest.users.finish import USAGE, Ending, finish
-from loadtest.users.live import Header
+from loadtest.users.live import Header, deadline_ns, plan_of, policy
 from loadtest.users.options import Settings, SettingsError
 from loadtest.users.options import read as read_settings
+from loadtest.users.ordering import NoMeans, Orders
 from loadtest.users.target import Refused, Target, contract_of, examine, locate, may_load
 
+_OPERATORS_ARE_ONE_IN = 10
+_SHOWN_ATTEMPTS = 8
+"""Of a policy that never gives up; by then its waits have grown to their cap."""
 logger = logging.getLogger(__name__)
 
 
@@ -53,6 +58,8 @@ class Keeping:
     _complete = False
     _peak_users = 0
     _watch: Any = None
+    _ordering: Any = None
+    orders: Orders
 
     def preflight(self) -> None:
         """Everything that can be found out before a run. Raises Refused or SettingsError."""
@@ -66,8 +73,25 @@ class Keeping:
         may_load(place, settings)
         options = self.environment.parsed_options
         limits.check(options.num_users or 1, options.processes or 1)
+        self._check_scenario(settings, contract)
         self.target = examine(place, settings, contract)
+        self.orders = Orders(settings, contract, place, self.target.fault_control, locate)
+        try:
+            self.orders.check()
+        except NoMeans as error:
+            raise Refused(str(error)) from None
         self.settings, self.contract = settings, contract
+
+    def _check_scenario(self, settings: Settings, contract: Contract) -> None:
+        """What the users of this scenario need of the contract and of the flags. Raises Refused."""
+        kinds = self.environment.user_classes
+        polling = "interval-polling" in {one.transport or settings.transport for one in kinds}
+        for needed in sorted({needed for one in kinds for needed in getattr(one, "needs", ())}):
+            missing = contract.missing_for(needed, polling)
+            if missing is not None:
+                raise Refused(missing)
+        users = self.environment.parsed_options.num_users
+        staff(kinds, settings.operators, users)
 
     def preflight_or_leave(self) -> None:
         """As a wrong flag: one line for each fault, exit 2."""
@@ -96,8 +120,10 @@ class Keeping:
             started_ns=perf_counter_ns(),
             boot_id=facts.clock_id(),
             run_time_ns=run_time,
+            deadline_ns=deadline_ns(self.settings, self.contract, self.target.silence_ns),
+            silence_ns=self.target.silence_ns,
         )
-        self.plan = Plan(self.header.started_ns, run_time, self.settings.warmup_ns, self.settings.drain_ns)
+        self.plan = plan_of(self.header, self.settings, self.header.started_ns)
         self.book = Book()
         self._early, self._complete, self._peak_users = False, False, 0
         stats = self.contract.hooks.stats
@@ -107,8 +133,20 @@ class Keeping:
             self._watch = server_probe.watch(place, stats, self.plan, self.book.server.append, polling)
         return self.header
 
+    def follow(self, plan: Plan) -> None:
+        """This is the plan that the run keeps: orders are given by it."""
+        self.plan = plan
+        self._ordering = self.orders.begin(plan, self.book.add_fault, self._order_failed)
+
+    def _order_failed(self, line: str) -> None:
+        logger.error("%s", line)
+        self.book.counters[f"fault: {line}"] = 1
+
     def note_end(self) -> None:
         """The run stops here: how many users it had, and whether somebody stopped it before its time."""
+        if self._ordering is not None:
+            self._ordering.kill()
+            self._ordering = None
         self._peak_users = max(self._peak_users, self.runner.user_count)
         ends_ns = self.plan.ends_ns
         cut_short = ends_ns is not None and perf_counter_ns() < ends_ns - SECOND
@@ -141,8 +179,23 @@ class Keeping:
             float(self.environment.parsed_options.spawn_rate or 1),
             self._complete,
             _failures(self.runner),
+            bands_s(policy(self.settings, self.contract)),
         )
         finish(self.environment, ending)
+
+
+def staff(kinds: list[Any], operators: int | None, users: int | None) -> None:
+    """How many of the users are operators: as asked; one at least; else by the weights of their classes."""
+    for kind in kinds:
+        if getattr(kind, "role", "") == "operator":
+            kind.fixed_count = operators or (1 if users and users < _OPERATORS_ARE_ONE_IN else 0)
+
+
+def bands_s(way_back: Policy) -> list[tuple[float, float]]:
+    """Shortest and longest wait before each attempt, in seconds; the last one holds for those after it."""
+    attempts = _SHOWN_ATTEMPTS if way_back.attempts is None else way_back.attempts
+    bands = [way_back.band_ns(attempt) for attempt in range(1, attempts + 1)]
+    return [(low / SECOND, high / SECOND) for low, high in bands]
 
 
 def _failures(runner: Any) -> int:

@@ -102,6 +102,19 @@ class Link(Protocol):
     def name(self) -> str:
         """How the server calls this connection, for a person who searches its log."""
 
+    def cut(self, reset: bool) -> bool:
+        """End the connections without a word, by a reset or a plain close; whether this link is lost by it.
+
+        ``lost`` is not called. A link that connects anew for each request is not lost.
+        """
+
+    def pause_reading(self, paused: bool) -> None:
+        """Leave what comes in the socket, as a client does that is too slow."""
+
+    @property
+    def patience_ns(self) -> int | None:
+        """How long the server waits for a sign of life that it asked for; None if unknown."""
+
     def close(self) -> None:
         """Part in peace; never raises."""
 

@@ -9,43 +9,62 @@ from __future__ import annotations
 import logging
 import string
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from random import Random
 from time import perf_counter_ns
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gevent
 import msgspec
 from gevent.event import Event
 
 from loadtest.contract import Contract, Delivery
+from loadtest.measure.faults import Occurrence, longest_outage_ns
 from loadtest.measure.ledger import Ledger
 from loadtest.measure.operations import Operation
 from loadtest.measure.plan import Plan
 from loadtest.measure.recorder import Health, Recorder
 from loadtest.measure.rows import Drop, TrafficRow
 from loadtest.measure.units import SECOND
+from loadtest.protocol import backoff
 from loadtest.users.causes import Cause, ConnectFailed
 from loadtest.users.clock import Clock
-from loadtest.users.connection import Connection, Listeners, NativeConnection, Place
+from loadtest.users.connection import Place
 from loadtest.users.link import Link
 from loadtest.users.options import Settings
 from loadtest.users.seating import Seating
+from loadtest.users.striking import Strikes
 from loadtest.users.tcp import ESTIMATED, Carried
 from loadtest.users.wire import METHOD
+
+if TYPE_CHECKING:
+    from loadtest.measure.rooms import Member
+    from loadtest.users.calls import Call
+    from loadtest.users.device import Device
+    from loadtest.users.drops import DropRecord
+    from loadtest.users.user import RealtimeUser
 
 logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S = 20.0
+DEADLINE_NS = 10 * SECOND
 QUIET_AFTER_NS = 6 * SECOND
 """Into the drain; by then the server's own "stopped typing", five seconds after a start, has come too."""
+STALL_NS = SECOND
+"""A loop that stood still for this long is worth remembering."""
+STALL_ECHO_NS = 3 * SECOND
+"""How long after a stall the losses that it caused are found out."""
+DEFAULT_PATIENCE_NS = 20 * SECOND
+"""A server's ping timeout where nobody said it."""
 _TEXT_POOL = 1 << 16
 
 
 class Header(msgspec.Struct, frozen=True):
     """What all processes of a run must know alike; travels from the master in Locust's spawn message.
 
-    started_ns: moment of the start on the clock of ``boot_id``.
+    started_ns: moment of the start on the clock of ``boot_id``. silence_ns: after how long without a ping the
+    server counts as dead.
     """
 
     run: str
@@ -54,6 +73,21 @@ class Header(msgspec.Struct, frozen=True):
     started_ns: int
     boot_id: str
     run_time_ns: int | None
+    deadline_ns: int = 10 * SECOND
+    silence_ns: int = 45 * SECOND
+
+
+class Route(NamedTuple):
+    """What an event delivers.
+
+    per_status: the ledger has a debt for each status that one request brings, under keys that end in it.
+    watched: whether the user itself wants to see it, beside the ledger.
+    """
+
+    operation: Operation
+    delivery: Delivery
+    per_status: bool
+    watched: bool
 
 
 class LiveRun:
@@ -75,11 +109,11 @@ class LiveRun:
         self.contract = contract
         self.place = place
         self.worker = worker
-        self.plan = Plan(started_ns, header.run_time_ns, settings.warmup_ns, settings.drain_ns)
+        self.plan = plan_of(header, settings, started_ns)
         # An Interval is kept for longer than a message can be under way, a take being a second at least.
-        keep = settings.deadline_ns // SECOND + 30
+        keep = header.deadline_ns // SECOND + 30
         self.recorder = Recorder(self.plan, worker, keep)
-        self.ledger = Ledger(self.recorder, header.run, settings.deadline_ns)
+        self.ledger = Ledger(self.recorder, header.run, header.deadline_ns)
         self.clock = Clock(self.fault)
         self.health: Health = self.recorder.health(started_ns)
         self.begun = Event()
@@ -88,14 +122,25 @@ class LiveRun:
         self.closed = False
         self.on_all_joined: Callable[[], None] = lambda: None
         self.each_second: Callable[[], None] = lambda: None
+        self.policy = policy(settings, contract)
+        self.strikes = Strikes(self, header.silence_ns)
+        self.ledger.exemplars.describe_fault = self._fault_at
         self.routes = _routes(contract)
         # Whether the sender's own socket gets a copy of what it said.
-        message = [
-            route for route in contract.deliveries if route.operation == Operation.MESSAGE_DELIVER.value
-        ]
-        self.echoes = any(route.recipients == "room" for route in message)
+        messages = [one for one in contract.deliveries if one.operation == Operation.MESSAGE_DELIVER.value]
+        self.echoes = any(route.recipients == "room" for route in messages)
+        # What an application keeps for members who are away: things said, not signals.
+        kept = (Operation.MESSAGE_DELIVER.value, Operation.CHAT_DELIVER.value)
+        self.restored = [one for one in contract.deliveries if one.operation in kept]
         self.errors = {rule.on: rule for rule in contract.errors}
         self.links: dict[Link, None] = {}
+        self.users: dict[RealtimeUser, None] = {}
+        self.by_name: dict[str, RealtimeUser] = {}
+        self.circles: dict[tuple[int, int], list[RealtimeUser]] = {}
+        self.calls: dict[str, Call] = {}
+        self.tick_ns = started_ns
+        self._stalled: tuple[int, int] = (0, 0)
+        self._drops: dict[DropRecord, None] = {}
         self.faults: dict[str, int] = {}
         self._all_spawned = False
         self._entering = 0
@@ -126,23 +171,30 @@ class LiveRun:
         start = rng.randrange(_TEXT_POOL)
         return self._text[start : start + self.settings.payload_bytes]
 
-    def socket(self, listeners: Listeners, auth: Any) -> Connection:
-        """A connection by the client that was asked for."""
-        if self.settings.client == "python-socketio":
-            from loadtest.users.stock import StockConnection  # only who asks for it pays its import
+    def came(self, user: RealtimeUser) -> None:
+        """A user is there, with a name."""
+        self.users[user] = None
+        self.by_name[user.name] = user
+        user.circle = self.circles.setdefault(user.place, [])
+        user.circle.append(user)
 
-            return StockConnection(self.place, self.contract.connect.path, auth, listeners)
-        return NativeConnection(
-            self.place, self.contract.connect.path, auth, (), self.settings.compression, listeners
-        )
+    def went(self, user: RealtimeUser) -> None:
+        """It has gone."""
+        self.users.pop(user, None)
+        self.by_name.pop(user.name, None)
+        user.circle.remove(user)
 
-    def opened(self, link: Link) -> None:
+    def operators(self) -> frozenset[Member]:
+        """The devices of everybody here whom the server may assign a chat to."""
+        return frozenset(one.member for user in self.users if user.role == "operator" for one in user.devices)
+
+    def opened(self, link: Link, device: Device) -> None:
         """A link was made."""
         self.links[link] = None
         self.recorder.count("connections.established")
 
     def joined(self, link: Link, opened_ns: int) -> None:
-        """A user is in its conversation for the first time; the plan begins once all are."""
+        """A link's device is in its conversations, for the first time or again."""
         now_ns = perf_counter_ns()
         carried = link.carried()
         self._traffic("connect", link.transport, now_ns - opened_ns, carried)
@@ -152,6 +204,10 @@ class LiveRun:
     def gave_up(self, error: ConnectFailed) -> None:
         """A user could not get in."""
         self.recorder.count("connections.failed")
+        self.note_limits(error)
+
+    def note_limits(self, error: ConnectFailed) -> None:
+        """What the generator ran out of, if that is why."""
         if error.cause is Cause.NO_DESCRIPTORS:
             self.recorder.count("fds.exhausted")
         if error.cause is Cause.NO_PORTS:
@@ -164,32 +220,80 @@ class LiveRun:
         # Locust's number: it leaves out those that gave up, and counts those that never came to knock.
         gevent.spawn(self._check_all_in)
 
-    def entering(self) -> None:
-        """A user is on its way in; the plan waits for it until ``entered``."""
+    @contextmanager
+    def on_the_way(self) -> Iterator[Callable[[], None]]:
+        """A user is on its way in; the plan waits for it until it is in, has stumbled, or calls what it gets."""
         self._entering += 1
+        waited_for = True
 
-    def entered(self) -> None:
-        """It is in, or has given up, or stumbled."""
-        self._entering -= 1
-        self._check_all_in()
+        def arrived() -> None:
+            nonlocal waited_for
+            if waited_for:
+                waited_for = False
+                self._entering -= 1
+                self._check_all_in()
+
+        try:
+            yield arrived
+        finally:
+            arrived()
 
     def _check_all_in(self) -> None:
         if self._all_spawned and not self._entering and not self.closed:
             self.on_all_joined()
 
-    def lost(self, link: Link, user: str, opened_ns: int, cause: Cause, detail: str) -> None:
-        """A connection ended that we did not end."""
-        now_ns = perf_counter_ns()
-        at_ns = now_ns - self.plan.started_ns
-        self.recorder.drops.append(
-            Drop(user, link.transport, at_ns, cause.value, _writable(detail), now_ns - opened_ns)
-        )
+    # -- connections lost -------------------------------------------------------------------------------
+
+    def link_lost(self, link: Link) -> None:
+        """A connection ended that we did not end; what it carried counts up to here."""
+        self.links.pop(link, None)
         self.recorder.count("connections.lost")
+        if link in self._active:
+            from_ns, before = self._active.pop(link)
+            carried = link.carried().minus(before)
+            self._traffic("active", link.transport, perf_counter_ns() - from_ns, carried)
+
+    def parted(self, link: Link, device: Device) -> None:
+        """A device has gone of its own will."""
         self.links.pop(link, None)
 
-    def parted(self, link: Link) -> None:
-        """A user has gone."""
-        self.links.pop(link, None)
+    def dropped(self, drop: DropRecord) -> None:
+        """A drop is under way."""
+        self._drops[drop] = None
+
+    def drop_finished(self, drop: DropRecord, row: Drop) -> None:
+        """It is known what became of it."""
+        self._drops.pop(drop, None)
+        self.recorder.drops.append(row)
+
+    def blame(self, cause: Cause, now_ns: int) -> Occurrence | None:
+        """The injected fault that explains a loss; None: nobody provoked it."""
+        return self.strikes.blame(cause, now_ns)
+
+    def struck_ns(self, strike: Occurrence) -> int:
+        """When a fault was injected."""
+        return self.strikes.moment_ns(strike)
+
+    def _fault_at(self, now_ns: int) -> str | None:
+        return self.strikes.under_way(now_ns)
+
+    def fire_lost(self, cause: Cause, detail: str) -> None:
+        """Tell Locust of a connection that was lost, and by nobody's order."""
+        if not self.closed:
+            self.fire("WS", Operation.SESSION_CONNECT, None, ConnectFailed(cause, detail))
+
+    def stalls(self, from_ns: int, until_ns: int) -> None:
+        """The loop of this process stood still."""
+        if until_ns - from_ns >= STALL_NS:
+            self._stalled = from_ns, until_ns
+
+    def stalled(self, now_ns: int, patience_ns: int | None) -> bool:
+        """Whether a loss found out now is this process's own fault: it stood still for longer than that."""
+        limit_ns = DEFAULT_PATIENCE_NS if patience_ns is None else patience_ns
+        if now_ns - self.tick_ns >= limit_ns:
+            return True
+        from_ns, until_ns = self._stalled
+        return until_ns - from_ns >= limit_ns and now_ns - until_ns < STALL_ECHO_NS
 
     # -- phases -----------------------------------------------------------------------------------------
 
@@ -203,6 +307,7 @@ class LiveRun:
         if drain_from is not None:
             self.clock.call_at(drain_from, self._drain)
             self.clock.call_at(drain_from + QUIET_AFTER_NS, self._quiet)
+        self.strikes.begin()
         self.begun.set()
 
     def _measure(self) -> None:
@@ -233,6 +338,11 @@ class LiveRun:
         if self.closed:
             return
         self.hold()
+        for user in self.users:
+            for device in user.devices:
+                device.drop_unsaid(Cause.CLIENT, "the run ended first")
+        for drop in list(self._drops):
+            drop.finish()
         self.closed = True
         self._settle_idle()
         self.ledger.close(perf_counter_ns())
@@ -298,11 +408,45 @@ class LiveRun:
         self.clock.close()
 
 
-def _writable(text: str) -> str:
-    """What a server said, without the lone surrogates that JSON may carry and UTF-8 may not."""
-    return text.encode("utf-8", "replace").decode()
+def plan_of(header: Header, settings: Settings, started_ns: int) -> Plan:
+    """The phases of a run. The drain is as long as the deadline where ``-t`` has room for it."""
+    drain_ns = settings.drain_ns
+    if drain_ns is None:
+        run_time_ns = header.run_time_ns
+        drain_ns = header.deadline_ns if run_time_ns is None else min(header.deadline_ns, run_time_ns // 5)
+    return Plan(started_ns, header.run_time_ns, settings.warmup_ns, drain_ns)
 
 
-def _routes(contract: Contract) -> dict[str, tuple[Operation, Delivery]]:
+def deadline_ns(settings: Settings, contract: Contract, silence_ns: int) -> int:
+    """How long a delivery may take; with faults as long as the longest way back and ten seconds more."""
+    if settings.deadline_ns is not None:
+        return settings.deadline_ns
+    way_back = policy(settings, contract)
+    if not settings.faults or way_back.attempts == 0:
+        return DEADLINE_NS
+    _, last_ns = way_back.band_ns(
+        way_back.attempts or 10
+    )  # without an end, the waits have grown to their cap
+    return max(DEADLINE_NS, longest_outage_ns(settings.faults, silence_ns) + last_ns + DEADLINE_NS)
+
+
+def policy(settings: Settings, contract: Contract) -> backoff.Policy:
+    """How lost connections come back in this run."""
+    delays_ms = contract.documented.reconnect_delays_ms
+    if settings.reconnect == "documented" and delays_ms:
+        return backoff.documented(delays_ms)
+    return backoff.POLICIES[settings.reconnect]
+
+
+_PER_STATUS = frozenset({Operation.CALL_STATUS, Operation.CHAT_STATUS})
+
+
+def _routes(contract: Contract) -> dict[str, Route]:
     """Event name -> what it delivers; looked up for every event, so worked out once."""
-    return {delivery.on: (Operation(delivery.operation), delivery) for delivery in contract.deliveries}
+    return {delivery.on: _route(delivery) for delivery in contract.deliveries}
+
+
+def _route(delivery: Delivery) -> Route:
+    operation = Operation(delivery.operation)
+    watched = operation.value.startswith(("call.", "chat.", "presence."))
+    return Route(operation, delivery, operation in _PER_STATUS, watched)

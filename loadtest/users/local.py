@@ -38,7 +38,7 @@ class LocalHouse(Generating, Keeping):
         assert self.settings is not None
         live = self.start_live(header, self.settings, "0", header.started_ns)
         # One clock, one plan: what the users wait for is what the book is written by.
-        self.plan = live.plan
+        self.follow(live.plan)
         live.on_all_joined = lambda: live.begin(perf_counter_ns())
         live.each_second = self.collect
 
@@ -47,7 +47,9 @@ class LocalHouse(Generating, Keeping):
         if self.live is not None:
             delta = self.live.recorder.take(final)
             self.book.add(self.live.worker, delta)
-            locust_stats.show(self.runner.stats, delta.rows, not self.live.settings.fire_deliveries)
+            locust_stats.show(
+                self.runner.stats, delta.rows, not self.live.settings.fire_deliveries, delta.counters
+            )
 
     def spawned(self, user_count: int, **_: Any) -> None:
         """All users have been started."""

@@ -48,6 +48,8 @@ class MasterHouse(Keeping):
         self._joined, self._workers = set(), {}
         self._spawned = self._stopping = False
         header = self.start_book()
+        if header is not None:
+            self.follow(self.plan)
         options = self.environment.parsed_options
         options.rt_header = None if header is None else msgspec.to_builtins(header)
         options.rt_host = self.environment.host

@@ -14,10 +14,14 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from loadtest.contract.development import DEVELOPMENT_SECRET
-from loadtest.measure.units import SECOND, parse_duration, parse_rate
+from loadtest.measure.faults import Fault
+from loadtest.measure.faults import parse as parse_faults
+from loadtest.measure.plan import Plan
+from loadtest.measure.units import SECOND, parse_duration, parse_rate, say_seconds
 
 DEFAULT_HOST = "http://127.0.0.1:3000"
-TRANSPORTS = ("websocket", "interval-polling")
+TRANSPORTS = ("websocket", "upgrade", "long-polling", "interval-polling")
+RECONNECTS = ("documented", "js", "python", "none")
 CLIENTS = ("native", "python-socketio")
 SECRETS = ("rt_token_secret",)
 """Options whose values never leave the process."""
@@ -51,7 +55,12 @@ FLAGS = (
     Flag(
         "drain", "", "the last part of -t, in which nothing is sent (default: the smaller of 10s and a fifth)"
     ),
-    Flag("deadline", "10s", "a delivery that takes longer than this is lost"),
+    Flag("deadline", "", "a delivery that takes longer than this is lost (default: 10s, more with faults)"),
+    Flag("reconnect", "documented", "how a lost connection comes back", RECONNECTS),
+    Flag("fault", "", "what to break: KIND@START[xCOUNT/EVERY][~SHARE][:ARG], such as abort@10x3/15~0.3"),
+    Flag("fault-control", "", "control URL of a fault proxy on the way (default: what the server announces)"),
+    Flag("devices", "1", "devices each user is connected with at the same time"),
+    Flag("operators", "", "how many users are live chat operators (default: a tenth)"),
     Flag("headers", "library", "whose request headers polling users send", ("library", "browser")),
     Flag("compression", "off", "offer permessage-deflate", ("on", "off")),
     Flag("contract", "", "TOML file that says how the application talks (default: the built-in contract)"),
@@ -62,10 +71,26 @@ FLAGS = (
 )
 
 
+_scenario: dict[str, str] = {}
+
+
+def defaults(**flags: str) -> None:
+    """For a scenario, at its top: other defaults for some flags, ``defaults(fault="abort@0~0.3")``.
+
+    Locust loads the scenario before it builds its parser, so ``--help`` and the web UI show them too.
+    """
+    known = {flag.name.replace("-", "_") for flag in FLAGS if not flag.switch}
+    unknown = sorted(set(flags) - known)
+    if unknown:
+        raise ValueError(f"defaults({unknown[0]}=...): there is no flag --rt-{unknown[0].replace('_', '-')}")
+    _scenario.update(flags)
+
+
 def add_arguments(parser: Any) -> None:
     """Add our group to Locust's parser."""
     group = parser.add_argument_group("realtime-loadtest")
-    for flag in FLAGS:
+    for known in FLAGS:
+        flag = known._replace(default=_scenario.get(known.name.replace("-", "_"), known.default))
         settings: dict[str, Any] = {"env_var": f"LOCUST_RT_{flag.name.upper().replace('-', '_')}"}
         if flag.switch:
             settings["action"] = "store_true"
@@ -95,7 +120,13 @@ class Settings(NamedTuple):
     seed: int
     warmup_ns: int | None
     drain_ns: int | None
-    deadline_ns: int
+    deadline_ns: int | None
+    """None: 10 s, and more with faults."""
+    reconnect: str
+    faults: tuple[Fault, ...]
+    fault_control: str | None
+    devices: int
+    operators: int | None
     headers: str
     compression: bool
     contract: Path | None
@@ -137,7 +168,12 @@ def read(options: argparse.Namespace, host: str | None) -> Settings:
         seed=take("seed", _whole, 0),
         warmup_ns=take("warmup", _duration_or_default, None),
         drain_ns=take("drain", _duration_or_default, None),
-        deadline_ns=take("deadline", _some_time, 0),
+        deadline_ns=take("deadline", _some_time_or_default, None),
+        reconnect=take("reconnect", _one_of(RECONNECTS), ""),
+        faults=take("fault", parse_faults, ()),
+        fault_control=str(options.rt_fault_control or "") or None,
+        devices=take("devices", _positive, 1),
+        operators=take("operators", _positive_or_default, None),
         headers=take("headers", _one_of(("library", "browser")), ""),
         compression=take("compression", _one_of(("on", "off")), "") == "on",
         contract=Path(contract) if contract else None,
@@ -149,9 +185,42 @@ def read(options: argparse.Namespace, host: str | None) -> Settings:
     )
     if settings.client == "python-socketio" and settings.transport != "websocket":
         faults.append("--rt-client python-socketio: only with --rt-transport websocket")
+    faults += _contradictions(settings, getattr(options, "num_users", None))
     if faults:
         raise SettingsError(faults)
     return settings
+
+
+def _contradictions(settings: Settings, users: int | None) -> list[str]:
+    """What is wrong with flags that are each right by themselves."""
+    found = []
+    if users and settings.operators and settings.operators >= users:
+        found.append(f"--rt-operators {settings.operators}: of {users} users (-u), some must be visitors")
+    sizes = settings.room_sizes
+    largest = max((size for size, _ in sizes), default=0)
+    if users and largest > users and sizes != parse_room_sizes(_default("room-size")):
+        found.append(f"--rt-room-size: conversations of {largest} need at least that many users (-u {users})")
+    end_ns = _measured_at_most(settings)
+    for fault in settings.faults:
+        if end_ns is not None and fault.last_ns >= end_ns:
+            found.append(
+                f"--rt-fault {fault.text}: strikes {say_seconds(fault.last_ns / SECOND)} into measure, which has "
+                f"at most {say_seconds(max(0, end_ns) / SECOND)} with this -t, --rt-warmup and --rt-drain"
+            )
+        if fault.kind == "stop-reading" and settings.client != "native":
+            found.append(f"--rt-fault {fault.text}: only with --rt-client native")
+    return found
+
+
+def _default(name: str) -> str:
+    return next(str(flag.default) for flag in FLAGS if flag.name == name)
+
+
+def _measured_at_most(settings: Settings) -> int | None:
+    if settings.run_time_ns is None:
+        return None
+    plan = Plan(0, settings.run_time_ns, settings.warmup_ns, settings.drain_ns)
+    return settings.run_time_ns - plan.warmup_ns - plan.drain_ns
 
 
 def parse_room_sizes(text: str) -> tuple[tuple[int, float], ...]:
@@ -211,7 +280,13 @@ def _duration_or_default(text: str) -> int | None:
     return None if text in ("", "None") else parse_duration(text)
 
 
-def _some_time(text: str) -> int:
+def _positive_or_default(text: str) -> int | None:
+    return None if text in ("", "None") else _positive(text)
+
+
+def _some_time_or_default(text: str) -> int | None:
+    if text in ("", "None"):
+        return None
     duration = parse_duration(text)
     if duration <= 0:
         raise ValueError(f"{text!r} must be longer than nothing")

@@ -24,7 +24,8 @@ class Probes:
 
     def __init__(self, live: LiveRun) -> None:
         self._live = live
-        self._due_ns = perf_counter_ns() + TICK_NS
+        live.tick_ns = perf_counter_ns()
+        self._due_ns = live.tick_ns + TICK_NS
         self._second_ns = perf_counter_ns()
         self._cpu_ns = time.process_time_ns()
         self._steal = _steal()
@@ -55,7 +56,10 @@ class Probes:
         if self._stopped:
             return
         now_ns = perf_counter_ns()
-        loop_lag = self._live.health.loop_lag
+        live = self._live
+        live.stalls(live.tick_ns, now_ns)
+        live.tick_ns = now_ns
+        loop_lag = live.health.loop_lag
         # A loop that was stuck for a second missed nine ticks, each of them late in its own right.
         while self._due_ns <= now_ns:
             loop_lag.record(now_ns - self._due_ns)
@@ -64,7 +68,7 @@ class Probes:
             if now_ns - self._second_ns >= SECOND:
                 self._second(now_ns)
         finally:
-            self._live.clock.call_at(self._due_ns, self._tick)
+            live.clock.call_at(self._due_ns, self._tick)
 
     def _second(self, now_ns: int) -> None:
         live = self._live

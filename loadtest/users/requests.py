@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from time import perf_counter_ns
+from typing import Literal
 
 import msgspec
 from gevent import Timeout
@@ -15,18 +16,37 @@ from loadtest.users.http import HttpPool, Request, Response, compose
 from loadtest.users.link import ACTION_TIMEOUT_S, ActionFailed, Errand, Hearing, Outcome, Variables
 
 
+def head_of(
+    contract: Contract, identity: Variables, place: Place, headers: str, without: frozenset[str] = frozenset()
+) -> bytes:
+    """The header lines that a library or a browser sends with every request, each ending in CRLF.
+
+    without: names in lower case to leave out.
+    """
+    lines: list[tuple[str, str]] = [("Host", place.host)]
+    if contract.headers is not None:
+        variables = {**identity, "host": place.host, "origin": place.base}
+        kind: Literal["library", "browser"] = "browser" if headers == "browser" else "library"
+        lines = contract.headers.lines(kind, variables)
+    kept = [f"{name}: {value}\r\n" for name, value in lines if name.lower() not in without]
+    return "".join(kept).encode("latin-1")
+
+
 class Requests:
     """One user's requests. ``pool``: its connections, for who sends requests of another kind over them."""
 
     def __init__(
         self, contract: Contract, identity: Variables, place: Place, headers: str, hearing: Hearing
     ) -> None:
-        lines: list[tuple[str, str]] = [("Host", place.host)]
-        if contract.headers is not None:
-            variables = {**identity, "host": place.host, "origin": place.base}
-            lines = contract.headers.lines("browser" if headers == "browser" else "library", variables)
-        self.head = "".join(f"{name}: {value}\r\n" for name, value in lines).encode("latin-1")
+        self._contract = contract
+        self._place = place
+        self._headers = headers
+        self.dress(identity)
         self.pool = HttpPool(place, perf_counter_ns, hearing.fault, hearing.lag, ACTION_TIMEOUT_S)
+
+    def dress(self, identity: Variables) -> None:
+        """The header lines of every request from here on; they carry the token."""
+        self.head = head_of(self._contract, identity, self._place, self._headers)
 
     def send(self, call: HttpCall, variables: Variables, errand: Errand) -> None:
         """Do it without waiting."""

@@ -8,20 +8,31 @@ from loadtest.contract import Action
 from loadtest.measure.operations import Operation
 from loadtest.measure.rooms import Room
 from loadtest.users.causes import Cause
-from loadtest.users.link import ActionFailed, Outcome
+from loadtest.users.link import ActionFailed, Outcome, Variables
 
 if TYPE_CHECKING:
-    from loadtest.users.user import RealtimeUser
+    from loadtest.users.device import Device
 
 
 class Said:
-    """Something said to a conversation, on its way."""
+    """Something said to a conversation, on its way; sent again, with the same mark, if no answer came."""
 
-    __slots__ = ("_action", "_echo", "_marker", "_number", "_operation", "_planned_ns", "_room", "_user")
+    __slots__ = (
+        "_device",
+        "_echo",
+        "_gone",
+        "_marker",
+        "_number",
+        "_operation",
+        "_planned_ns",
+        "_room",
+        "action",
+        "variables",
+    )
 
     def __init__(
         self,
-        user: RealtimeUser,
+        device: Device,
         operation: Operation,
         action: Action,
         room: Room,
@@ -29,43 +40,66 @@ class Said:
         number: int,
         planned_ns: int,
         echo: bool,
+        variables: Variables,
     ) -> None:
-        self._user = user
+        self._device = device
         self._operation = operation
-        self._action = action
         self._room = room
         self._marker = marker
         self._number = number
         self._planned_ns = planned_ns
         self._echo = echo
+        self._gone = False
+        self.action = action
+        self.variables = variables
+
+    @property
+    def volatile(self) -> bool:
+        """Whether it is worth nothing later: a client does not keep it."""
+        return self._operation.volatile
 
     @property
     def _is_message(self) -> bool:
         return self._operation is Operation.MESSAGE_DELIVER
 
     def left(self, sent_ns: int) -> None:
-        """It is on its way: everybody present is owed it now."""
-        user = self._user
+        """It is on its way: everybody present is owed it now. The second time, it was owed before."""
+        device = self._device
+        live = device.live
+        if self._gone:
+            live.recorder.count("resent")
+            return
+        self._gone = True
+        self.owe(sent_ns)
+
+    def owe(self, sent_ns: int) -> None:
+        """Who must get it, now that it has left."""
+        device = self._device
+        live, action = device.live, self.action
         wants_ack = self._is_message and (
-            self._action.ack is not None or user.member.transport != "websocket"
+            action.ack is not None or action.emit is None or not device.link.ordered
         )
-        user.live.ledger.sent(
+        live.ledger.sent(
             self._marker,
             self._number,
             self._operation,
             self._room,
-            user.member,
+            device.member,
             self._planned_ns,
             sent_ns,
             self._echo,
             wants_ack,
         )
         if self._is_message:
-            user.live.recorder.count("sent")
+            live.recorder.count("sent")
+            if wants_ack:
+                device.unacked[self._marker] = self
 
     def answered(self, outcome: Outcome) -> None:
         """The server took it, or refused it."""
-        live = self._user.live
+        device = self._device
+        live = device.live
+        device.unacked.pop(self._marker, None)
         if outcome.ok:
             live.ledger.acked(self._marker, outcome.read_ns)
             if self._is_message and not live.closed:
@@ -78,9 +112,45 @@ class Said:
             live.fire("WSC", Operation.MESSAGE_ACK, None, ActionFailed(Cause.CONNECT_ERROR, error))
 
     def failed(self, cause: Cause, detail: str) -> None:
-        """It could not leave: nobody will get it, and that is counted."""
-        user = self._user
-        user.live.ledger.not_sent(self._operation, self._room, user.member, self._planned_ns, self._echo)
-        user.live.recorder.count("not_sent")
-        if self._is_message:
-            user.live.fire("WSE", Operation.MESSAGE_DELIVER, None, ActionFailed(cause, detail))
+        """It could not leave."""
+        if not self._gone:  # else it waits among the unanswered for the next way back
+            self._device.hold_or_fail(self, cause, detail)
+
+    def give_up(self, cause: Cause, detail: str) -> None:
+        """It will not leave any more: nobody will get it, and that is counted."""
+        device = self._device
+        live = device.live
+        live.ledger.not_sent(self._operation, self._room, device.member, self._planned_ns, self._echo)
+        live.recorder.count("not_sent")
+        if self._is_message and not device.member.provoked:
+            live.fire("WSE", Operation.MESSAGE_DELIVER, None, ActionFailed(cause, detail))
+
+
+class Probe:
+    """Something said to a room only to see that it comes back."""
+
+    __slots__ = ("_device", "_marker", "_number", "_planned_ns", "_room")
+
+    def __init__(self, device: Device, room: Room, marker: str, number: int, planned_ns: int) -> None:
+        self._device = device
+        self._room = room
+        self._marker = marker
+        self._number = number
+        self._planned_ns = planned_ns
+
+    def left(self, sent_ns: int) -> None:
+        """It is on its way, and owed to the device itself."""
+        device = self._device
+        device.live.recorder.count("probes")
+        device.live.ledger.probe(
+            self._marker, self._number, self._room, device.member, self._planned_ns, sent_ns
+        )
+
+    def answered(self, outcome: Outcome) -> None:
+        """A refused probe proves nothing."""
+        if not outcome.ok:
+            self._device.live.ledger.withdraw(self._marker)
+            self._device.live.recorder.count("probes.refused")
+
+    def failed(self, cause: Cause, detail: str) -> None:
+        """It could not leave: the next way back has probes of its own."""

@@ -10,8 +10,9 @@ from gevent.event import AsyncResult
 
 from loadtest.contract import Action, Contract, HttpCall
 from loadtest.contract.answers import AckRule
+from loadtest.protocol import Recovery
 from loadtest.users.causes import Cause, ConnectFailed
-from loadtest.users.connection import Connection, Listeners, NotConnected, call
+from loadtest.users.connection import Connection, Listeners, NotConnected, call, tell
 from loadtest.users.link import (
     ACTION_TIMEOUT_S,
     ActionFailed,
@@ -31,7 +32,6 @@ Connect = Callable[[Listeners, object | None], Connection]
 class SocketLink:
     """The contract's events over one Socket.IO connection, whichever client drives it."""
 
-    transport = "websocket"
     ordered = True
 
     __slots__ = (
@@ -45,6 +45,7 @@ class SocketLink:
         "_requests",
         "_why",
         "phases",
+        "transport",
     )
 
     def __init__(
@@ -54,7 +55,9 @@ class SocketLink:
         connect: Connect,
         hearing: Hearing,
         make_requests: Callable[[], Requests],
+        transport: str = "websocket",
     ) -> None:
+        self.transport = transport
         self._make_requests = make_requests
         self._requests: Requests | None = None
         self._awaited: AsyncResult | None = None
@@ -93,7 +96,7 @@ class SocketLink:
         self._awaited = AsyncResult() if rule.wait is not None else None
         try:
             if rule.ack is None:
-                self._connection.emit(rule.emit, args)
+                tell(self._connection, rule.emit, args, timeout_s)
             else:
                 answer, _, _ = call(self._connection, rule.emit, args, timeout_s)
                 if not rule.ack.ok(answer):
@@ -118,13 +121,11 @@ class SocketLink:
         args = action.args(variables)
         try:
             if action.ack is None:
-                sent_ns = self._connection.emit(action.emit, args)
+                self._connection.emit(action.emit, args, errand)
             else:
-                sent_ns = self._connection.request(action.emit, args, _Answer(action.ack, errand))
+                self._connection.request(action.emit, args, _Answer(action.ack, errand), errand)
         except NotConnected:
             errand.failed(*(self._why or (Cause.CLIENT, "not connected")))
-            return
-        errand.left(sent_ns)
 
     def perform(self, action: Action, variables: Variables) -> Outcome:
         """Do it and wait for the answer. Raises ActionFailed."""
@@ -134,7 +135,7 @@ class SocketLink:
         rule = action.ack
         try:
             if rule is None:
-                sent_ns = self._connection.emit(action.emit, args)
+                sent_ns = tell(self._connection, action.emit, args, ACTION_TIMEOUT_S)
                 return Outcome(True, None, AckRule(), [], sent_ns, perf_counter_ns())
             answer, sent_ns, read_ns = call(self._connection, action.emit, args, ACTION_TIMEOUT_S)
         except NotConnected:
@@ -161,6 +162,31 @@ class SocketLink:
     def check(self, now_ns: int) -> None:
         """Find out that the server fell silent."""
         self._connection.check(now_ns)
+
+    def cut(self, reset: bool) -> bool:
+        """End the connection without a word, and with it the link."""
+        self._open = False
+        self._connection.cut(reset)
+        return True
+
+    def pause_reading(self, paused: bool) -> None:
+        """Leave what comes in the socket."""
+        self._connection.pause_reading(paused)
+
+    @property
+    def patience_ns(self) -> int | None:
+        """The server's ping timeout."""
+        return self._connection.ping_timeout_ns
+
+    @property
+    def recovery(self) -> Recovery | None:
+        """What the next connection needs for the server to restore this one's state; None: it cannot."""
+        return self._connection.recovery
+
+    @property
+    def recovered(self) -> bool:
+        """Whether the server restored the state of the connection before."""
+        return self._connection.recovered
 
     def carried(self) -> Carried:
         """Bytes and segments so far."""

@@ -8,6 +8,7 @@ It never reconnects by itself: that is decided in one place for both clients.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Sequence
 from time import perf_counter_ns
 from typing import Any
@@ -19,9 +20,11 @@ from socketio.exceptions import ConnectionError as StockError
 from socketio.exceptions import SocketIOError
 
 from loadtest.measure.units import SECOND
+from loadtest.protocol import Recovery
 from loadtest.users import tcp
 from loadtest.users.causes import Cause, ConnectFailed, cause_of
-from loadtest.users.connection import Listeners, NotConnected, OnAck, Place
+from loadtest.users.connection import Departure, Listeners, NotConnected, OnAck, Place
+from loadtest.users.wire import LINGER_NOT
 
 
 class _Engine(engineio.Client):
@@ -52,9 +55,14 @@ class _Client(socketio.Client):
 
 
 class StockConnection:
-    """python-socketio's client as a Connection. ``arrived_ns`` is unknown: it does not ask the kernel."""
+    """python-socketio's client as a Connection.
+
+    ``arrived_ns`` is unknown: it does not ask the kernel. Connection state recovery is unknown to it.
+    """
 
     arrived_ns: int | None = None
+    recovery: Recovery | None = None
+    recovered = False
 
     def __init__(self, place: Place, path: str, auth: Any, listeners: Listeners) -> None:
         self._place = place
@@ -80,6 +88,22 @@ class StockConnection:
         """How often the server pings."""
         seconds = self._sio.eio.ping_interval
         return None if seconds is None else round(seconds * SECOND)
+
+    @property
+    def ping_timeout_ns(self) -> int | None:
+        """How long the server waits for the answer to a ping."""
+        seconds = self._sio.eio.ping_timeout
+        return None if seconds is None else round(seconds * SECOND)
+
+    @property
+    def local_ports(self) -> list[int]:
+        """Our end's port."""
+        sock = self._socket()
+        return [] if sock is None else [sock.getsockname()[1]]
+
+    def _socket(self) -> Any:
+        websocket = self._sio.eio.ws
+        return None if websocket is None else websocket.sock
 
     def open(self, timeout_s: float) -> None:
         """Connect up to the namespace. Raises ConnectFailed; the library tells no phases apart."""
@@ -113,11 +137,11 @@ class StockConnection:
             for on_ack in waiting:
                 on_ack(None, now_ns)
 
-    def emit(self, name: str, args: Sequence[Any]) -> int:
+    def emit(self, name: str, args: Sequence[Any], departure: Departure) -> None:
         """Hand an event to the library's queue. Raises NotConnected."""
-        return self._emit(name, args, None)
+        departure.left(self._emit(name, args, None))
 
-    def request(self, name: str, args: Sequence[Any], on_ack: OnAck) -> int:
+    def request(self, name: str, args: Sequence[Any], on_ack: OnAck, departure: Departure) -> None:
         """As ``emit``, with an answer. Raises NotConnected."""
         self._acks.add(on_ack)
 
@@ -129,7 +153,7 @@ class StockConnection:
                 except Exception as error:
                     self._listeners.fault(error)
 
-        return self._emit(name, args, answered)
+        departure.left(self._emit(name, args, answered))
 
     def _emit(self, name: str, args: Sequence[Any], callback: Any) -> int:
         sent_ns = perf_counter_ns()
@@ -146,10 +170,33 @@ class StockConnection:
 
     def carried(self) -> tcp.Carried:
         """Bytes and segments so far."""
-        websocket = self._sio.eio.ws
-        if websocket is not None and websocket.sock is not None:
-            self._carried = tcp.read(websocket.sock) or self._carried
+        sock = self._socket()
+        if sock is not None:
+            self._carried = tcp.read(sock) or self._carried
         return self._carried
+
+    def pause_reading(self, paused: bool) -> None:
+        """The library reads in a greenlet of its own, which takes no orders."""
+        raise NotImplementedError(
+            "python-socketio's client cannot be kept from reading: use --rt-client native"
+        )
+
+    def cut(self, reset: bool) -> None:
+        """End it without a word."""
+        self.carried()
+        self._closing = True
+        self._acks.clear()
+        sock = self._socket()
+        if sock is None:
+            return
+        try:
+            if reset:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_NOT)
+                sock.close()
+            else:
+                sock.shutdown(socket.SHUT_RDWR)  # wakes its reader, which closes
+        except OSError:
+            pass  # it was over already
 
     def close(self) -> None:
         """Say goodbye."""

@@ -17,6 +17,7 @@ from gevent import socket as gsocket
 from loadtest.contract import Contract, ContractError
 from loadtest.contract import load as load_contract
 from loadtest.contract.development import DEVELOPMENT_SECRET
+from loadtest.measure.units import SECOND
 from loadtest.users.causes import Cause, ConnectFailed
 from loadtest.users.connection import Listeners, NativeConnection, Place
 from loadtest.users.http import Response, fetch
@@ -45,7 +46,15 @@ class Target(msgspec.Struct, frozen=True):
     ping_timeout_s: float | None = None
     max_payload: int | None = None
     poll_interval_s: float | None = None
+    fault_control: str | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def silence_ns(self) -> int:
+        """After how long without a ping the server counts as dead; Engine.IO's default where it did not say."""
+        if self.ping_interval_s is None or self.ping_timeout_s is None:
+            return 45 * SECOND
+        return round((self.ping_interval_s + self.ping_timeout_s) * SECOND)
 
 
 def contract_of(settings: Settings) -> Contract:
@@ -128,7 +137,11 @@ def examine(place: Place, settings: Settings, contract: Contract) -> Target:
     websocket = contract.connect.config is None or contract.connect.config.websocket(config)
     stats = _has_stats(place, contract)
     limit = _rate_limit(config)
-    target = Target(place.base, is_loopback(place), stats, websocket, limit, notes=_notes(limit, contract))
+    control = None if contract.connect.config is None else contract.connect.config.fault_control(config)
+    notes = _notes(limit, contract)
+    target = Target(
+        place.base, is_loopback(place), stats, websocket, limit, fault_control=control, notes=notes
+    )
     if settings.transport == "interval-polling":
         return _examine_feed(place, settings, contract, target)
     if not websocket:

@@ -12,26 +12,32 @@ from __future__ import annotations
 
 from random import Random
 from time import perf_counter_ns
-from typing import Any
+from typing import Any, ClassVar
 
 import gevent
 from locust import User
 from locust.exception import StopUser
 
-from loadtest.contract import Action
+from loadtest.contract import Action, Delivery
+from loadtest.measure.entry import Entry
 from loadtest.measure.operations import Operation
 from loadtest.measure.rooms import Member, Room
 from loadtest.measure.schedule import Schedule
 from loadtest.measure.units import SECOND
-from loadtest.users.causes import Cause, ConnectFailed
-from loadtest.users.feed_link import FeedLink
-from loadtest.users.link import ActionFailed, Hearing, Link, Outcome
-from loadtest.users.live import CONNECT_TIMEOUT_S, LiveRun
+from loadtest.users.causes import Cause
+from loadtest.users.device import Device
+from loadtest.users.entering import bring_in
+from loadtest.users.link import ActionFailed, Link
+from loadtest.users.live import LiveRun
 from loadtest.users.pacing import on_schedule
-from loadtest.users.requests import Requests
 from loadtest.users.said import Said
-from loadtest.users.socket_link import SocketLink
-from loadtest.users.tokens import sign
+
+TALK = (
+    Operation.MESSAGE_DELIVER,
+    Operation.RECEIPT_DELIVER,
+    Operation.TYPING_DELIVER,
+    Operation.PRESENCE_DELIVER,
+)
 
 
 class RealtimeUser(User):
@@ -44,20 +50,31 @@ class RealtimeUser(User):
     abstract = True
     transport: str | None = None
     """Pins the transport of a class; None takes what ``--rt-transport`` says."""
+    ladder: tuple[str, ...] = ()
+    """Transports to try one after the other, the best first; empty: the one transport."""
+    hears: tuple[Operation, ...] = TALK
+    """What it wants to hear of: a polling user asks the feeds that carry it."""
+    role: ClassVar[str] = "user"
+    talks: ClassVar[bool] = True
+    """Whether it is in a conversation."""
+    needs: ClassVar[tuple[str, ...]] = ()
+    """What the contract must have beyond conversations: ``calls``, ``live chat``."""
     wait_time = on_schedule()
 
     live: LiveRun
-    link: Link
-    member: Member
+    name: str
+    """How the application knows it."""
+    devices: list[Device]
+    members: frozenset[Member]
+    place: tuple[int, int]
+    circle: list[RealtimeUser]
+    """The users that sit together, itself among them."""
     rng: Random
     room: Room | None = None
     schedule: Schedule | None = None
     planned_ns: int | None = None
     overdue = False
     _seat: int | None = None
-    _last_seq = 0
-    _read_seq = 0
-    _opened_ns = 0
 
     # -- life -------------------------------------------------------------------------------------------
 
@@ -73,14 +90,24 @@ class RealtimeUser(User):
         self._take_seat()
         # Locust calls no on_stop after a bug in a scenario's own on_start; the end of the greenlet comes always.
         gevent.getcurrent().link(lambda greenlet: self._part())
-        live.entering()
         try:
-            self._enter()
+            with live.on_the_way() as arrived:
+                # Locust starts a second's worth of users in one instant; all at once they would queue behind
+                # one another here and bill the server for it.
+                live.clock.sleep_until(perf_counter_ns() + int(self.rng.random() * SECOND))
+                if not all(bring_in(device, self._conversation, arrived) for device in self.devices):
+                    # Raised here, Locust would log a traceback for each of a thousand users that were refused.
+                    self._tasks.schedule_task(_give_up, first=True)
+                    return
+                self.arrived()
         except BaseException:
             self._part()
             raise
-        finally:
-            live.entered()
+
+    def arrived(self) -> None:
+        """All devices are in; for scenarios and kinds of users that have more to do before the plan begins."""
+        if self._conversation is not None:
+            self.room = self.devices[0].seats[self._conversation].room
 
     def on_stop(self) -> None:
         """Part from the server; also for a user that came only half way."""
@@ -92,79 +119,43 @@ class RealtimeUser(User):
         self._seat, room = live.seating(kind).take()
         index = live.kind_index(kind)
         name = f"{live.worker}.{index}.{self._seat}"
+        self.place = (index, room)
         self.rng = Random(f"{live.settings.seed}:{name}")
-        self._conversation = f"{live.header.run}-{live.worker}-{index}-{room}"
-        user = f"{live.header.run}-{name}"
-        token = sign(live.settings.token_secret, user)
-        self._identity = {"user": user, "device": f"d-{name}", "token": token}
-        transport = self.transport or live.settings.transport
-        self.link = self._make_link(transport)
-        self.member = Member(name, transport, self.link.ordered)
-
-    def _make_link(self, transport: str) -> Link:
-        live = self.live
-        hearing = Hearing(self._heard, self._lost, live.fault, live.record_lag)
-        if transport == "interval-polling":
-            return FeedLink(
-                live.contract,
-                self._identity,
-                live.place,
-                live.settings.headers,
-                live.clock,
-                self.rng,
-                hearing,
-                self._polled,
-            )
-        return SocketLink(
-            live.contract,
-            self._identity,
-            live.socket,
-            hearing,
-            lambda: Requests(live.contract, self._identity, live.place, live.settings.headers, hearing),
-        )
-
-    def _enter(self) -> None:
-        live = self.live
-        # Locust starts a second's worth of users in one instant; all at once they would queue behind one
-        # another here and bill the server for it.
-        live.clock.sleep_until(perf_counter_ns() + int(self.rng.random() * SECOND))
-        planned_ns = perf_counter_ns()
-        interval = live.recorder.connecting(Operation.SESSION_CONNECT, self.member.transport, planned_ns)
-        try:
-            self.link.open(CONNECT_TIMEOUT_S)
-            self._opened_ns = perf_counter_ns()
-            live.opened(self.link)
-            live.ledger.connected(self.member, True)
-            self.member.connection = self.link.name
-            joined_ns = self.join_room(self._conversation)
-        except (ConnectFailed, ActionFailed) as error:
-            interval.failed += 1
-            failure = ConnectFailed(error.cause, error.detail)
-            live.fire("WS", Operation.SESSION_CONNECT, None, failure)
-            live.gave_up(failure)
-            # Raised here, Locust would log a traceback for each of a thousand users that a server refused.
-            self._tasks.schedule_task(_give_up, first=True)
-            return
-        done_ns = perf_counter_ns()
-        interval.record(planned_ns, planned_ns, done_ns)
-        for name, duration_ns in {**self.link.phases, "join": joined_ns}.items():
-            interval.record_phase(name, duration_ns)
-        live.fire("WS", Operation.SESSION_CONNECT, done_ns - planned_ns, None)
-        live.joined(self.link, planned_ns)
+        self._conversation = f"{live.header.run}-{live.worker}-{index}-{room}" if self.talks else None
+        self.name = f"{live.header.run}-{name}"
+        rungs = self.ladder or (self.transport or live.settings.transport,)
+        devices = [name, *(f"{name}-{number}" for number in range(1, live.settings.devices))]
+        self.devices = [Device(self, device, rungs, self.role) for device in devices]
+        self.members = frozenset(device.member for device in self.devices)
+        live.came(self)
 
     def _part(self) -> None:
         if self._seat is None:
             return
         seat, self._seat = self._seat, None
-        ledger, now_ns = self.live.ledger, perf_counter_ns()
-        for name in list(self.member.rooms):
-            # It goes by its own will: what is said from here on is owed to it neither now nor later.
-            ledger.leave_requested(name, self.member, now_ns)
-            ledger.left(name, self.member, now_ns)
-        ledger.connected(self.member, False)
-        self.live.parted(self.link)
-        self.link.close()
+        self.live.went(self)
+        for device in self.devices:
+            device.close()
         self.live.seating(type(self).__name__).give_back(seat)
+
+    @property
+    def device(self) -> Device:
+        """The device to do something with: one that is connected, by the seed if there are several."""
+        devices = self.devices
+        if len(devices) == 1:
+            return devices[0]
+        up = [device for device in devices if device.up]
+        return self.rng.choice(up or devices)
+
+    @property
+    def link(self) -> Link:
+        """The way of the first device."""
+        return self.devices[0].link
+
+    @property
+    def member(self) -> Member:
+        """The first device, as the ledger knows it."""
+        return self.devices[0].member
 
     @property
     def _tasks(self) -> Any:
@@ -176,6 +167,14 @@ class RealtimeUser(User):
         if not queue and not any(hasattr(task, "tasks") for task in self.tasks):
             queue.append(self.rng.choice(self.tasks))
 
+    @classmethod
+    def wanted(cls) -> tuple[Operation, ...]:
+        """What it wants to hear of, each of the kinds of users that it is adding its own."""
+        kinds = [
+            one for one in cls.__mro__ if "hears" in vars(one) and (cls.talks or one is not RealtimeUser)
+        ]
+        return tuple(dict.fromkeys(operation for kind in kinds for operation in vars(kind)["hears"]))
+
     def take_planned(self) -> int:
         """The planned moment of what is done now; a task's second act was planned by nobody, so for now."""
         planned_ns, self.planned_ns = self.planned_ns, None
@@ -183,39 +182,18 @@ class RealtimeUser(User):
 
     # -- conversations ----------------------------------------------------------------------------------
 
-    def join_room(self, conversation: str) -> int:
-        """Enter a conversation, wait for the answer; returns how long it took (ns). Raises ActionFailed."""
-        live, member = self.live, self.member
-        action = live.contract.join
-        planned_ns = perf_counter_ns()
-        room = live.ledger.join_requested(conversation, member, planned_ns)
-        if action is not None:
-            outcome = self._perform(
-                Operation.SESSION_JOIN, action, planned_ns, room=conversation, since_seq=None
-            )
-            self._last_seq = self._read_seq = outcome.rule.last_seq(outcome.root) or 0
-            read_ns = outcome.read_ns
-        else:
-            read_ns = perf_counter_ns()
-        live.ledger.joined(conversation, member, read_ns)
-        self.room = room
-        return read_ns - planned_ns
+    def join_room(self, conversation: str) -> None:
+        """Enter a conversation with all devices, wait for the answers. Raises ActionFailed."""
+        for device in self.devices:
+            device.enter(conversation, None)
+        self.room = self.devices[0].seats[conversation].room
 
     def leave_room(self) -> None:
         """Leave the conversation and wait for the answer. Raises ActionFailed."""
-        room = self.room
-        action = self.live.contract.leave
-        if room is None:
+        if self.room is None:
             return
-        if not self.member.connected:  # nothing can be asked, so the member is one still
-            raise ActionFailed(Cause.CLIENT, "not connected")
-        ledger = self.live.ledger
-        ledger.leave_requested(room.name, self.member, perf_counter_ns())
-        if action is not None:
-            outcome = self.link.perform(action, self._variables(room=room.name))
-            if not outcome.ok:
-                raise ActionFailed(Cause.CONNECT_ERROR, f"leaving was refused: {outcome.error}")
-        ledger.left(room.name, self.member, perf_counter_ns())
+        for device in self.devices:
+            device.leave(self.room.name)
         # Only now: who could not leave goes on talking here, and what cannot be sent then is counted.
         self.room = None
 
@@ -228,11 +206,14 @@ class RealtimeUser(User):
             return
         stem, _, here = self.room.name.rpartition("-")
         there = (int(here) + 1 + self.rng.randrange(rooms - 1)) % rooms
+        if not all(device.up for device in self.devices):
+            return  # nobody changes the conversation while the application shows that it is offline
         try:
             self.leave_room()
             self.join_room(f"{stem}-{there}")
         except ActionFailed as error:
-            self.live.fire("WSC", Operation.SESSION_JOIN, None, error)
+            if not self.member.provoked:
+                self.live.fire("WSC", Operation.SESSION_JOIN, None, error)
 
     def send_message(self, body: str | None = None) -> None:
         """Say something to the conversation; never waits. A conversation of one hears nothing."""
@@ -240,6 +221,7 @@ class RealtimeUser(User):
         self._say(
             Operation.MESSAGE_DELIVER,
             live.contract.send,
+            self.device,
             body=live.body(self.rng) if body is None else body,
             echo=live.echoes,
         )
@@ -248,18 +230,22 @@ class RealtimeUser(User):
         """Show the others that something is being written."""
         typing = self.live.contract.typing
         if typing is not None:
-            self._say(Operation.TYPING_DELIVER, typing.start)
+            self._say(Operation.TYPING_DELIVER, typing.start, self.device)
 
     def mark_read(self) -> None:
         """Tell the others how far one has read; nothing if nothing came since."""
         action = self.live.contract.read
-        if action is not None and self._last_seq > self._read_seq:
-            self._read_seq = self._last_seq
-            self._say(Operation.RECEIPT_DELIVER, action, seq=self._last_seq)
+        device = self.device
+        seat = None if self.room is None else device.seats.get(self.room.name)
+        if action is not None and seat is not None and seat.last_seq > seat.read_seq:
+            seat.read_seq = seat.last_seq
+            self._say(Operation.RECEIPT_DELIVER, action, device, seq=seat.last_seq)
         else:
             self.take_planned()
 
-    def _say(self, operation: Operation, action: Action, echo: bool = False, **variables: object) -> None:
+    def _say(
+        self, operation: Operation, action: Action, device: Device, echo: bool = False, **variables: object
+    ) -> None:
         planned_ns = self.take_planned()
         room, live = self.room, self.live
         if room is None:
@@ -267,13 +253,22 @@ class RealtimeUser(User):
             return
         if len(room.members) < 2:
             return
-        marker, number = live.ledger.marker(self.member)
-        errand = Said(self, operation, action, room, marker, number, planned_ns, echo)
+        marker, number = live.ledger.marker(device.member)
+        said = Said(
+            device,
+            operation,
+            action,
+            room,
+            marker,
+            number,
+            planned_ns,
+            echo,
+            device.variables(room=room.name, marker=marker, **variables),
+        )
         if self.overdue:
-            errand.failed(Cause.INTERNAL, "the backlog is too long")
+            said.give_up(Cause.INTERNAL, "the backlog is too long")
             return
-        variables.update(self._variables(room=room.name, marker=marker))
-        self.link.send(action, variables, errand)
+        device.say(said)
 
     def _say_to_nobody(self, operation: Operation, planned_ns: int) -> None:
         """It left one conversation and was not let into the next: what falls due now is said to no one.
@@ -284,79 +279,26 @@ class RealtimeUser(User):
         if not live.closed:
             live.recorder.interval(operation.value, self.member.transport, planned_ns).failed += 1
             live.recorder.count("not_sent")
-            error = ActionFailed(Cause.CLIENT, "in no conversation")
-            live.fire("WSE", operation, None, error)
+            if not self.member.provoked:
+                live.fire("WSE", operation, None, ActionFailed(Cause.CLIENT, "in no conversation"))
 
-    def _variables(self, **more: object) -> dict[str, object]:
-        return {**self._identity, **more}
-
-    def _perform(self, operation: Operation, action: Action, planned_ns: int, **variables: object) -> Outcome:
-        """An action that the journey waits for, recorded under ``operation``. Raises ActionFailed."""
-        live, transport = self.live, self.member.transport
-        begun = live.plan.begun_ns is not None and self.schedule is not None
-        where = live.recorder.interval if begun else live.recorder.connecting
-        interval = where(operation, transport, planned_ns)
-        try:
-            outcome = self.link.perform(action, self._variables(**variables))
-            if not outcome.ok:
-                raise ActionFailed(Cause.CONNECT_ERROR, f"refused: {outcome.error}")
-        except ActionFailed:
-            interval.failed += 1
-            raise
-        interval.record(planned_ns, outcome.sent_ns, outcome.read_ns)
-        return outcome
-
-    # -- called on the hub ------------------------------------------------------------------------------
-
-    def _heard(self, name: str, args: list[Any], read_ns: int) -> None:
-        """An event of the server; the hot path."""
-        live = self.live
-        route = live.routes.get(name)
-        if route is None:
-            self._heard_other(name, args)
-            return
-        operation, delivery = route
-        marker = delivery.marker(args)
-        if marker is not None:
-            self.member.arrived_ns = self.link.arrived_ns
-            entry = live.ledger.delivered(marker, operation, self.member, read_ns)
-            if live.settings.fire_deliveries and entry is not None:
-                live.fire("WSR", operation, read_ns - entry.planned_ns, None)
-        if operation is Operation.MESSAGE_DELIVER:
-            seq = delivery.seq(args)
-            if seq is not None and seq > self._last_seq:
-                self._last_seq = seq
-        self.on_event(name, args)
-
-    def _heard_other(self, name: str, args: list[Any]) -> None:
-        rule = self.live.errors.get(name)
-        if rule is not None:
-            code = self.live.contract.counted_as(rule.code(args))
-            self.live.recorder.count(f"server_error.{code}")
-        else:
-            self.live.recorder.count("unknown_events")
-        self.on_event(name, args)
+    # -- called on the hub, or by the way back ----------------------------------------------------------
 
     def on_event(self, name: str, args: list[Any]) -> None:
         """For scenarios that want to hear events themselves; runs on the hub and must not block."""
 
-    def _polled(self, planned_ns: int, sent_ns: int, read_ns: int, error: str | None) -> None:
-        live = self.live
-        if live.closed:
-            return
-        interval = live.recorder.interval(Operation.POLL_REQUEST, self.member.transport, planned_ns)
-        if error is None:
-            interval.record(planned_ns, sent_ns, read_ns)
-        else:
-            interval.failed += 1
-            live.fire("GET", Operation.POLL_REQUEST, None, ConnectFailed(Cause.TRANSPORT_ERROR, error))
+    def watch(
+        self, device: Device, operation: Operation, delivery: Delivery, args: list[Any], read_ns: int
+    ) -> None:
+        """Something about a call, a chat or somebody's presence came; for kinds of users that have any."""
 
-    def _lost(self, cause: Cause, detail: str) -> None:
-        live = self.live
-        live.ledger.connected(self.member, False)
-        live.lost(self.link, self.member.name, self._opened_ns, cause, detail)
-        if not live.closed:
-            live.fire("WS", Operation.SESSION_CONNECT, None, ConnectFailed(cause, detail))
+    def came_back(self, device: Device) -> None:
+        """A device is connected again and in its conversations."""
+
+    def heard_own(self, entry: Entry, member: Member, read_ns: int) -> None:
+        """One device heard what another of the same user did: how long that took has a row of its own."""
+        if member is not entry.sender:
+            entry.deliver.record_phase("own_device", read_ns - entry.planned_ns)
 
 
 class PollingUser(RealtimeUser):

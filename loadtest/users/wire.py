@@ -27,6 +27,9 @@ from loadtest.users.causes import Cause, ConnectFailed, cause_of
 QUEUE_LIMIT = 1 << 20
 """Bytes that may wait for a server that does not read; beyond it the connection is given up."""
 
+LINGER_NOT = struct.pack("ii", 1, 0)
+"""SO_LINGER's value for closing with a reset."""
+
 _READ, _WRITE = 1, 2
 _SO_TIMESTAMPNS = 35
 _TIMESPEC = struct.Struct("=qq")
@@ -56,14 +59,13 @@ class Owner(Protocol):
 class Wire:
     """One TCP connection on the hub. ``arrived_ns``: kernel stamp of the newest read, None where unknown.
 
-    lag: told the receive lag (ns) of each read.
+    ``owner`` may be replaced while it is open. lag: told the receive lag (ns) of each read.
     """
 
     __slots__ = (
         "_carried",
         "_descriptor",
         "_lag",
-        "_owner",
         "_queue",
         "_queued",
         "_raw",
@@ -71,12 +73,14 @@ class Wire:
         "_write_watcher",
         "arrived_ns",
         "closed",
+        "owner",
+        "paused",
         "received_bytes",
         "sent_bytes",
     )
 
     def __init__(self, owner: Owner, lag: Callable[[int], object]) -> None:
-        self._owner = owner
+        self.owner = owner
         self._lag = lag
         self._raw: Any = None
         self._read_watcher: Any = None
@@ -85,7 +89,7 @@ class Wire:
         self._queued = 0
         self._carried = tcp.Carried()
         self.arrived_ns: int | None = None
-        self.closed = False
+        self.closed = self.paused = False
         self.sent_bytes = self.received_bytes = 0
 
     def connect(self, family: int, address: tuple[Any, ...], timeout_s: float) -> None:
@@ -108,6 +112,9 @@ class Wire:
         self._start(sock)
 
     def _start(self, sock: Any) -> None:
+        if self.closed:  # by who did not wait for it
+            sock.close()
+            raise ConnectFailed(Cause.CLIENT, "closed meanwhile")
         # Below gevent's wrapper, which would block the hub's greenlet; it gives up the descriptor to us.
         self._descriptor = sock.detach()
         self._raw = raw = _socket.socket(fileno=self._descriptor)
@@ -116,7 +123,8 @@ class Wire:
         if _STAMPED:
             raw.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         self._read_watcher = get_hub().loop.io(self._descriptor, _READ)
-        self._read_watcher.start(self._readable)
+        if not self.paused:
+            self._read_watcher.start(self._readable)
 
     def write(self, chunks: Iterable[bytes]) -> None:
         """Send now what the socket takes, queue the rest in order."""
@@ -171,8 +179,11 @@ class Wire:
 
     # What the owner does stands in a try of its own: its OSError, of some file, is not the server's.
 
-    def _readable(self) -> None:
-        """The hot path. Nothing may leave it: an exception would stop the watcher for good, silently."""
+    def _readable(self) -> int:
+        """The hot path; how many bytes were read.
+
+        Nothing may leave it: an exception would stop the watcher for good, silently.
+        """
         try:
             if _STAMPED:
                 size, ancillary, _, _ = self._raw.recvmsg_into(_into, _ANCILLARY)
@@ -180,37 +191,67 @@ class Wire:
                 size, ancillary = self._raw.recv_into(_buffer), None
             read_ns = perf_counter_ns()
         except BlockingIOError:
-            return
+            return 0
         except OSError as error:
             self._end(cause_of(error), error.strerror or str(error))
-            return
+            return 0
         # Apart from the read, so that an error of the owner's is not taken for one of the socket's.
         try:
             if not size:
                 self._end(Cause.TRANSPORT_CLOSE, "end of stream")
-                return
+                return 0
             if ancillary:
                 seconds, nanoseconds = _TIMESPEC.unpack(ancillary[0][2])
                 lag = time_ns() - (seconds * SECOND + nanoseconds)
                 self.arrived_ns = read_ns - lag
                 self._lag(lag)
             self.received_bytes += size
-            self._owner.received(_view[:size], read_ns)
+            self.owner.received(_view[:size], read_ns)
         except Exception as error:
             self._broken(error)
+        return size
+
+    def read_now(self) -> None:
+        """Take what waits in the socket, ahead of the hub's turn; nothing while reading is paused.
+
+        For who is about to conclude something from silence. ``owner.received`` is called from here.
+        """
+        while not self.closed and not self.paused and self._raw is not None:
+            if self._readable() < len(_buffer):
+                return
+
+    def pause_reading(self, paused: bool) -> None:
+        """Leave what comes in the socket, as a client that hangs does; or go on reading."""
+        if paused == self.paused:
+            return
+        self.paused = paused
+        if self._read_watcher is None or self.closed:
+            return
+        if paused:
+            self._read_watcher.stop()
+        else:
+            self._read_watcher.start(self._readable)
+
+    @property
+    def local_port(self) -> int | None:
+        """Our end's port, by which others on the way know this connection; None unless it is open."""
+        if self._raw is None or self.closed:
+            return None
+        port: int = self._raw.getsockname()[1]
+        return port
 
     def _end(self, cause: Cause, detail: str) -> None:
         if self.closed:
             return
         self.close()
         try:
-            self._owner.ended(cause, detail)
+            self.owner.ended(cause, detail)
         except Exception as error:
             self._broken(error)
 
     def _broken(self, error: BaseException) -> None:
         self.close()
-        self._owner.failed(error)
+        self.owner.failed(error)
 
     def carried(self) -> tcp.Carried:
         """Bytes and segments so far; the last known once closed."""
@@ -231,6 +272,12 @@ class Wire:
                 watcher.stop()
                 watcher.close()
         self._raw.close()
+
+    def abort(self) -> None:
+        """Close with a reset, as a cut network or a killed process does; what was queued is lost."""
+        if self._raw is not None and not self.closed:
+            self._raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_NOT)
+        self.close()
 
 
 METHOD = tcp.TCP_INFO if sys.platform.startswith("linux") else tcp.ESTIMATED

@@ -72,7 +72,9 @@ class WorkerHouse(Generating):
     def _delta(self, final: bool) -> dict[str, Any]:
         assert self.live is not None
         delta = self.live.recorder.take(final)
-        locust_stats.show(self.runner.stats, delta.rows, not self.live.settings.fire_deliveries)
+        locust_stats.show(
+            self.runner.stats, delta.rows, not self.live.settings.fire_deliveries, delta.counters
+        )
         # Bytes of our own encoder: one number of an odd type in a dict would silence all of Locust's reports.
         return {"worker": self.live.worker, "run": self.live.header.run, "delta": encode_delta(delta)}
 

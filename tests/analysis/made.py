@@ -10,11 +10,20 @@ from loadtest.measure import run as runs
 from loadtest.measure.book import Book
 from loadtest.measure.plan import Plan
 from loadtest.measure.recorder import Recorder
-from loadtest.measure.rows import Drop, Exemplar, ServerRow, TrafficRow
+from loadtest.measure.rows import Drop, Exemplar, FaultRow, ServerRow, TrafficRow, Try
 from loadtest.measure.run import Edges, Manifest, Run, Worker
 from loadtest.measure.units import MS, SECOND
 
 CONNECT_S, WARMUP_S, DRAIN_S = 2, 3, 3
+DOCUMENTED_S = (1.0, 2.0, 4.0, 8.0, 16.0)
+RETURNING: dict[str, Any] = {
+    "reconnect": "documented",
+    "backoff_s": [[wait_s, wait_s] for wait_s in DOCUMENTED_S],
+    "faults": ["abort@5"],
+    "availability_deadline_s": 2.0,
+    "devices": 1,
+}
+"""Parameters that a run has if its users come back; runs of older releases have none of them."""
 
 
 def manifest(**changes: Any) -> Manifest:
@@ -70,6 +79,59 @@ def manifest(**changes: Any) -> Manifest:
         "counters": {"connections.established": 20, "connections.failed": 0},
     }
     return Manifest(**(told | changes))
+
+
+def ns(seconds: float) -> int:
+    """Nanoseconds of so many seconds."""
+    return round(seconds * SECOND)
+
+
+def drop(
+    user: str,
+    at_s: float,
+    waits_s: tuple[float, ...] = (1.0,),
+    outcome: str = "recovered",
+    fault: str = "",
+    fault_s: float | None = None,
+    took_s: float = 0.02,
+    late_s: float = 0.0,
+    rejoin_s: float = 0.03,
+    heard_s: float | None = 0.05,
+    first_s: float | None = 0.5,
+    **told: Any,
+) -> Drop:
+    """A loss and the way back: attempts that fail with ``transport_error``, but for the last of a recovered one.
+
+    rejoin_s, heard_s, first_s: after the connection was back; None: never came.
+    """
+    tries: list[Try] = []
+    failed_s = at_s
+    for number, wait_s in enumerate(waits_s, 1):
+        began_s = failed_s + wait_s
+        worked = outcome == "recovered" and number == len(waits_s)
+        cause = "" if worked else "transport_error"
+        tries.append(Try(ns(wait_s), ns(late_s), ns(began_s), ns(took_s), cause))
+        failed_s = began_s + took_s
+
+    def after(seconds: float | None) -> int | None:
+        return None if seconds is None or outcome != "recovered" else ns(failed_s + seconds)
+
+    heard = after(heard_s)
+    facts: dict[str, Any] = {"transport": "websocket", "cause": "transport_error", "rooms": 1} | told
+    facts.setdefault("proven", facts["rooms"] if heard is not None else 0)
+    return Drop(
+        user,
+        at_ns=ns(at_s),
+        outcome=outcome,
+        fault=fault,
+        fault_ns=ns(at_s if fault_s is None else fault_s) if fault else None,
+        tries=tries,
+        back_ns=after(0.0),
+        rejoined_ns=after(rejoin_s),
+        heard_ns=heard,
+        first_ns=after(first_s),
+        **facts,
+    )
 
 
 def in_memory(book: Book | None = None, **changes: Any) -> Run:
@@ -234,3 +296,24 @@ class Maker:
     def drop(self, at_s: float, cause: str) -> None:
         """A connection lost."""
         self.book.drops.append(Drop("user-3", self.transport, round(at_s * SECOND), cause))
+
+    def storm(self, at_s: float, n: int, name: str = "abort#0", typed: str = "abort@5") -> None:
+        """The first ``n`` users lose their connection at once, and come back as documented.
+
+        Every tenth attempt fails, so a few need two or three; every message missed is resynced.
+        """
+        self.book.add_fault(FaultRow(name, name.partition("#")[0], ns(at_s), argument=typed, struck=n))
+        for index in range(n):
+            waits_s = [DOCUMENTED_S[0]]
+            while self.random.random() < 0.1 and len(waits_s) < len(DOCUMENTED_S):
+                waits_s.append(DOCUMENTED_S[len(waits_s)])
+            late_s = self.random.expovariate(1000)
+            missed = self.random.randrange(4)
+            self.book.drops.append(
+                drop(
+                    f"user-{index}", at_s + self.random.uniform(0, 0.004),
+                    tuple(wait_s + late_s for wait_s in waits_s), fault=name, fault_s=at_s,
+                    took_s=self.random.uniform(0.003, 0.03), late_s=late_s,
+                    transport=self.transport, missed=missed, resynced=missed, connected_ns=ns(at_s - 1),
+                )
+            )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from loadtest.analysis import generator, validity
+from loadtest.analysis import figures, generator, validity
 from loadtest.analysis.validity import RULES, Validity, judge
 from loadtest.measure.book import Book
 from loadtest.measure.histogram import Counts, Histogram
@@ -289,8 +289,8 @@ def test_health_that_nobody_recorded_is_no_proof(made: ModuleType) -> None:
 
 
 def test_nearest_rank_and_share_above() -> None:
-    assert generator.nearest_rank([5.0], 0.95) == 5.0
-    assert generator.nearest_rank(range(1, 101), 0.95) == 95
+    assert figures.nearest_rank([5.0], 0.95) == 5.0
+    assert figures.nearest_rank(range(1, 101), 0.95) == 95
     histogram = Histogram()
     assert generator.percent_above(histogram, 1) is None
     for value in (1, 2, 3, 4):

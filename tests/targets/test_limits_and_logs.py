@@ -167,5 +167,6 @@ def test_a_cursor_that_fell_out_of_the_log_has_expired() -> None:
 
 def test_an_etag_is_always_a_legal_header() -> None:
     assert etag("ann", 3) == 'W/"ann-m-3"'
+    assert Feeds("boot", "c").etag("ann", 3) == 'W/"ann-c-3"'
     assert etag('a"ü\n', 3).isascii()
     assert "\n" not in etag("a\nb", 3)

@@ -12,17 +12,14 @@ from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
 from loadtest.contract.development import DEVELOPMENT_SECRET
+from loadtest.targets.reference.call_payloads import parse_decline, parse_initiate, parse_request
 from loadtest.targets.reference.clock import SECOND, Clock
 from loadtest.targets.reference.conversations import Conversations
 from loadtest.targets.reference.counters import Counters
 from loadtest.targets.reference.engine import Outgoing
-from loadtest.targets.reference.payloads import (
-    is_conversation_id,
-    parse_join,
-    parse_read,
-    parse_send,
-    parse_typing,
-)
+from loadtest.targets.reference.fields import is_conversation_id
+from loadtest.targets.reference.payloads import parse_join, parse_read, parse_send, parse_typing
+from loadtest.targets.reference.presence_watch import parse_presence
 from loadtest.targets.reference.refusal import Refusal
 from loadtest.targets.reference.rooms import Rooms
 from loadtest.targets.reference.settings import Settings, SettingsError
@@ -160,6 +157,14 @@ FIELDS = {
     "clientMsgId": JSON,
     "upToSeq": JSON,
     "meta": JSON,
+    "calleeId": st.just("bob") | JSON,
+    "media": st.just("audio") | JSON,
+    "callId": st.just("c1") | JSON,
+    "deviceId": JSON,
+    "sdp": JSON,
+    "reason": JSON,
+    "clientCallId": JSON,
+    "userIds": JSON,
 }
 
 
@@ -167,7 +172,9 @@ FIELDS = {
 @given(JSON | st.fixed_dictionaries({}, optional=FIELDS))
 def test_no_payload_breaks_a_parser(payload: object) -> None:
     codes = ("ok", "PAYLOAD_INVALID", "PAYLOAD_TOO_LARGE", "ROOM_INVALID")
-    for parse in (parse_join, parse_send, parse_read, parse_typing):
+    messaging = (parse_join, parse_send, parse_read, parse_typing)
+    calls = (parse_initiate, parse_request, parse_decline)
+    for parse in (*messaging, *calls, parse_presence):
         assert outcome(parse, payload) in codes
 
 
@@ -225,6 +232,12 @@ def test_every_fault_is_named() -> None:
         "MAX_HTTP_BUFFER_SIZE": "1",
         "ENABLE_WEBSOCKET": "perhaps",
         "TEST_HOOKS": "2",
+        "RING_TIMEOUT": "0",
+        "PARTY_GRACE": "-1",
+        "PRESENCE_GRACE": "soon",
+        "VISITOR_GRACE": "inf",
+        "PRESENCE_BROADCAST": "loud",
+        "LIVECHAT_ASSIGN": "some",
         "TOKEN_SECRET": "short",
     }
     with pytest.raises(SettingsError) as bad:

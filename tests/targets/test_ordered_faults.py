@@ -170,12 +170,29 @@ def test_freeze_stops_the_whole_server(server: Any, connect: Any, until: Any) ->
 def test_kick_disconnects_by_the_server(start: Any, connect: Any, until: Any) -> None:
     server = start()
     peers = [connect(f"user{n}", at=server) for n in range(4)]
-    assert server.fault("kick", ratio=0.5) == {"ok": True, "kind": "kick", "struck": 2}
+    assert server.fault("kick", ratio=0.5)["struck"] == 2
     until(lambda: sum(peer.disconnected.is_set() for peer in peers) == 2)
     until(lambda: server.stats()["sockets"] == 2)
     for peer in peers:
         if not peer.disconnected.is_set():
             peer.settle()
+
+
+@pytest.mark.parametrize(("transport", "other"), [("websocket", "polling"), ("polling", "websocket")])
+def test_dropped_sockets_are_named_and_of_the_transport_asked_for(
+    start: Any, connect: Any, until: Any, transport: str, other: str
+) -> None:
+    server = start()
+    spared = connect("ann", at=server, transports=(other,))
+    struck = [connect("ann", at=server, transports=(transport,)) for _ in range(2)]
+    # A client forgets its id as soon as it notices.
+    spared_sid, sids = spared.client.get_sid(), {peer.client.get_sid() for peer in struck}
+    dropped = server.fault("dropSockets", transport=transport)
+    assert (dropped["struck"], set(dropped["sids"])) == (2, sids)
+    until(lambda: server.stats()["sockets"] == 1)
+    spared.settle()
+    assert server.fault("kick", transport=transport)["sids"] == []
+    assert server.fault("kick")["sids"] == [spared_sid]
 
 
 def test_dropped_sockets_lose_their_tcp_connection(start: Any, wire: Any, until: Any, hello: Any) -> None:
@@ -243,6 +260,9 @@ def test_refused_upgrades_leave_long_polling_alone(server: Any, connect: Any, wi
         {"kind": "limitThroughput"},
         {"kind": "kick", "ratio": 1.5},
         {"kind": "duplicate", "everyNth": -1},
+        {"kind": "kick", "transport": "pigeon"},
+        {"kind": "kick", "transport": ["polling"]},
+        {"kind": "delay", "ms": 5, "transport": "polling"},
         7,
     ],
 )
@@ -266,6 +286,9 @@ def test_stats_have_the_written_fields(server: Any, connect: Any, changes: Any, 
         "accepted",
         "rateLimited",
         "faulted",
+        "users",
+        "calls",
+        "chats",
         "pid",
         "cpuSeconds",
         "rssBytes",

@@ -11,11 +11,26 @@ import gevent
 import pytest
 from socketio_server import SocketIoServer, Visit, listening
 
+from loadtest.protocol import Recovery
 from loadtest.users.causes import Cause, ConnectFailed
-from loadtest.users.connection import Listeners, NativeConnection, NotConnected, Place, call
+from loadtest.users.connection import Listeners, NativeConnection, NotConnected, Place, call, tell
 from loadtest.users.tcp import Carried
 
 Until = Callable[[Callable[[], object]], None]
+
+
+class Sender:
+    """Writes down what becomes of what it sends."""
+
+    def __init__(self) -> None:
+        self.left_ns: list[int] = []
+        self.failures: list[tuple[Cause, str]] = []
+
+    def left(self, sent_ns: int) -> None:
+        self.left_ns.append(sent_ns)
+
+    def failed(self, cause: Cause, detail: str) -> None:
+        self.failures.append((cause, detail))
 
 
 class Ear:
@@ -87,7 +102,7 @@ def test_events_and_answers_find_their_way(
     assert 0 < sent_ns < read_ns
     until(lambda: ear.events)
     assert ear.events == [("news", [{"n": 1}])]
-    connection.emit("tell", [2])
+    assert 0 < tell(connection, "tell", [2], 5) >= sent_ns
     until(lambda: server.visits[0].texts[-1] == '42["tell",2]')
     carried = connection.carried()
     assert carried.bytes_sent > 0
@@ -138,7 +153,7 @@ def test_nobody_there(ear: Ear) -> None:
     assert failed.value.cause is Cause.CONNECT_REFUSED
     connection.close()
     with pytest.raises(NotConnected):
-        connection.emit("anything", [])
+        connection.emit("anything", [], Sender())
     assert ear.losses == []
 
 
@@ -215,7 +230,7 @@ def test_a_loss_is_told_once_and_with_its_cause(
     until(lambda: server.visits[0].over)
     assert [one for one, _ in ear.losses] == [cause]
     with pytest.raises(NotConnected):
-        connection.emit("too late", [])
+        connection.emit("too late", [], Sender())
 
 
 def test_silence_is_a_ping_timeout_and_only_pings_count(
@@ -232,6 +247,72 @@ def test_silence_is_a_ping_timeout_and_only_pings_count(
     assert [cause for cause, _ in ear.losses] == [Cause.PING_TIMEOUT]
     connection.check(last_ns + 2 * limit_ns)
     assert len(ear.losses) == 1
+
+
+def test_a_ping_that_waits_in_the_socket_came_in_time(
+    connection: NativeConnection, server: SocketIoServer, ear: Ear
+) -> None:
+    """After a stall of our own: the hub has had no turn to read it."""
+    connection.open(5)
+    last_ns = connection._client.last_ping_ns
+    server.visits[0].text("2")
+    connection.check(last_ns + 45_000_000_001)
+    assert ear.losses == []
+    assert connection._client.last_ping_ns > last_ns
+
+
+def test_who_does_not_read_cannot_know_of_a_silence(
+    connection: NativeConnection, server: SocketIoServer, ear: Ear, until: Until
+) -> None:
+    connection.open(5)
+    last_ns = connection._client.last_ping_ns
+    connection.pause_reading(True)
+    server.visits[0].event("unread")
+    connection.check(last_ns + 45_000_000_001)
+    gevent.sleep(0.01)
+    assert ear.events == ear.losses == []
+    connection.pause_reading(False)
+    until(lambda: ear.events)
+
+
+@pytest.mark.parametrize("reset", [True, False])
+def test_cutting_is_silent_and_says_nothing(
+    connection: NativeConnection, server: SocketIoServer, ear: Ear, until: Until, reset: bool
+) -> None:
+    connection.open(5)
+    assert len(connection.local_ports) == 1
+    acks: list[Any] = []
+    connection.request("ask", [], lambda args, read_ns: acks.append(args), Sender())
+    connection.cut(reset)
+    assert connection.local_ports == []
+    until(lambda: server.visits[0].over)
+    assert "41" not in server.visits[0].texts
+    assert ear.losses == acks == []
+    connection.close()
+
+
+def test_the_state_of_the_connection_before(place: Place, server: SocketIoServer, ear: Ear) -> None:
+    server.join = lambda visit: visit.text('42["missed",1,"o2"]', '40{"sid":"s","pid":"p"}')
+    connection = NativeConnection(
+        place, "/socket.io", None, (), False, ear.listeners, recovery=Recovery("p", "o1")
+    )
+    connection.open(5)
+    assert server.visits[0].texts == ['40{"pid":"p","offset":"o1"}']
+    assert connection.recovered
+    assert connection.recovery == Recovery("p", "o2")
+    assert ear.events == [("missed", [1])]
+    connection.close()
+
+
+def test_claiming_a_session_that_nobody_knows(place: Place, server: SocketIoServer, ear: Ear) -> None:
+    _rejecting(400, '{"code":1,"message":"Session ID unknown"}')(server)
+    connection = NativeConnection(place, "/socket.io", None, (), False, ear.listeners, engine_sid="bogus")
+    with pytest.raises(ConnectFailed, match="Session ID unknown") as failed:
+        connection.open(5)
+    assert failed.value.cause is Cause.HANDSHAKE_REFUSED
+    request = server.visits[0].request
+    assert request is not None
+    assert request.path == "/socket.io/?EIO=4&transport=websocket&sid=bogus"
 
 
 def test_an_exception_of_a_listener_costs_its_own_connection_only(
@@ -265,12 +346,17 @@ def test_what_cannot_leave_was_not_sent(
 
     def until_refused() -> None:  # no turn of the hub in between: only the write can find out
         while True:
-            connection.emit("into the void", ["x" * 100])
+            sender = Sender()
+            senders.append(sender)
+            connection.emit("into the void", ["x" * 100], sender)
             assert ear.losses == [], "sent, on a connection that is lost"
 
+    senders: list[Sender] = []
     with pytest.raises(NotConnected):
         until_refused()
     assert len(ear.losses) == 1
+    assert senders[-1].left_ns == senders[-1].failures == []
+    assert all(len(sender.left_ns) == 1 for sender in senders[:-1])
 
 
 def test_who_waits_for_an_answer_hears_of_the_loss_at_once(
@@ -308,7 +394,7 @@ def test_closing_says_goodbye_once(
     assert ear.losses == []
     assert connection.carried().plus(Carried()) == connection.carried()
     with pytest.raises(NotConnected):
-        connection.request("too late", [], lambda args, read_ns: None)
+        connection.request("too late", [], lambda args, read_ns: None, Sender())
 
 
 def test_a_message_too_large_is_known_before_it_is_sent(connection: NativeConnection) -> None:

@@ -21,6 +21,7 @@ from loadtest.users.clock import Clock
 from loadtest.users.connection import Place
 from loadtest.users.feed_link import FeedLink
 from loadtest.users.link import Hearing
+from loadtest.users.requests import Requests
 
 Until = Callable[[Callable[[], object]], None]
 INTERVAL_MS = 20
@@ -81,12 +82,16 @@ class User:
         self.polls: list[tuple[int, int, int, str | None]] = []
         self.faults: list[BaseException] = []
         self.clumsy_at: int | None = None
+        self.renewed = 0
 
     def event(self, name: str, args: list[Any], read_ns: int) -> None:
         assert name == "message:new"
         self.heard.append(args[0]["n"])
         if args[0]["n"] == self.clumsy_at:
             raise ZeroDivisionError("a bug of the scenario")
+
+    def renew(self) -> None:
+        self.renewed += 1
 
     def polled(self, *poll: Any) -> None:
         self.polls.append(poll)
@@ -118,7 +123,8 @@ def link(server: FeedServer, user: User) -> Iterator[FeedLink]:
     clock = Clock(user.faults.append)
     hearing = Hearing(user.event, lambda cause, why: None, user.faults.append, lambda lag_ns: None)
     identity = {"user": "u", "device": "d", "token": "t"}
-    made = FeedLink(contract, identity, place, "library", clock, Random(1), hearing, user.polled)
+    requests = Requests(contract, identity, place, "library", hearing)
+    made = FeedLink(contract.feeds, identity, requests, clock, Random(1), hearing, user.polled, user.renew)
     yield made
     made.close()
     clock.close()
@@ -280,3 +286,25 @@ def test_a_closed_link_asks_no_more(link: FeedLink, server: FeedServer, user: Us
     assert len(server.asked) == asked
     assert link.sockets == 0
     assert user.errors == [], "we hung up, nobody failed"
+
+
+def test_a_token_that_is_not_taken_any_more_is_renewed(
+    link: FeedLink, server: FeedServer, user: User, until: Until
+) -> None:
+    link.open(5)
+    server.before = lambda target: answer(401, {"ok": False}) if not user.renewed else None
+    until(lambda: user.renewed == 1)
+    server.say(1)
+    until(lambda: user.heard == [1])
+    assert user.errors == ["HTTP 401"]
+
+
+def test_a_link_that_is_cut_asks_again_over_a_new_connection(
+    link: FeedLink, server: FeedServer, user: User, until: Until
+) -> None:
+    link.open(5)
+    until(lambda: len(user.polls) > 1)
+    assert link.cut(reset=True) is False, "a user without a socket is not lost by it"
+    server.say(1)
+    until(lambda: user.heard == [1])
+    assert len(server.socks) > 1

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
+import struct
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import perf_counter_ns
@@ -163,6 +166,43 @@ def test_a_body_in_pieces_is_whole(pool: HttpPool, web: Web, caller: Caller, unt
     assert web.connections == 1
 
 
+@pytest.mark.parametrize(
+    ("encoding", "compress"),
+    [("gzip", gzip.compress), ("deflate", zlib.compress), ("identity", bytes), ("GZIP", gzip.compress)],
+)
+def test_a_compressed_body_is_read(
+    pool: HttpPool, web: Web, caller: Caller, until: Until, encoding: str, compress: Any
+) -> None:
+    body = compress(b"plain " * 1000)
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: %b\r\n" % encoding.encode()
+    web.answer = lambda request: head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    pool.request(caller.request())
+    until(lambda: caller.answers)
+    assert caller.answers[0].body == b"plain " * 1000
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body", "said"),
+    [
+        (b"br", b"xx", "in br, which cannot be read"),
+        (b"gzip", b"plain", "no gzip"),
+        (b"gzip", gzip.compress(b"x" * 100)[:-12], "breaks off"),
+    ],
+)
+def test_a_body_that_cannot_be_uncompressed_cuts_the_request(
+    pool: HttpPool, web: Web, caller: Caller, until: Until, encoding: bytes, body: bytes, said: str
+) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: %b\r\n" % encoding
+    web.answer = lambda request: head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    pool.request(caller.request())
+    until(lambda: caller.cuts)
+    ((cause, detail),) = caller.cuts
+    assert cause is Cause.PARSE_ERROR
+    assert said in detail
+    assert caller.answers == caller.faults == []
+    assert pool.sockets == 0
+
+
 def test_nothing_new_has_no_body_and_keeps_the_connection(
     pool: HttpPool, web: Web, caller: Caller, until: Until
 ) -> None:
@@ -224,6 +264,65 @@ def test_what_is_no_answer_cuts_the_request_once(
     web.answer = lambda request: OK
     pool.request(caller.request())
     until(lambda: caller.answers)
+
+
+def _reset(sock: Any) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_a_kept_connection_that_the_server_has_just_closed(
+    pool: HttpPool, web: Web, caller: Caller, until: Until, again: bool
+) -> None:
+    pool.request(caller.request())
+    until(lambda: caller.answers)
+    _reset(web.socks[0])
+    pool.request(caller.request("/late")._replace(again=again))
+    until(lambda: len(caller.answers) == 2 or caller.cuts)
+    assert len(caller.answers) == (2 if again else 1)
+    assert web.connections == (2 if again else 1)
+    if not again:
+        assert caller.cuts[0][0] is Cause.TRANSPORT_ERROR
+
+
+def test_a_request_is_sent_again_once_and_only_on_a_kept_connection(
+    pool: HttpPool, web: Web, caller: Caller, until: Until
+) -> None:
+    web.answer = lambda request: OK if b" / " in request else b""
+    pool.request(caller.request("/new")._replace(again=True))
+    until(lambda: caller.cuts)
+    assert web.connections == 1, "on a new connection the end is the server's answer"
+    pool.request(caller.request())
+    until(lambda: caller.answers)
+    pool.request(caller.request("/new")._replace(again=True))
+    until(lambda: len(caller.cuts) == 2)
+    assert [request.split(b" ")[1] for request in web.requests] == [b"/new", b"/", b"/new", b"/new"]
+    web.answer = lambda request: OK if b" / " in request else b"HTTP/1.1 200"
+    web.requests.clear()
+    pool.request(caller.request())
+    until(lambda: len(caller.answers) == 2)
+    pool.request(caller.request("/half")._replace(again=True))
+    until(lambda: len(web.requests) == 2)
+    web.socks[-1].close()
+    until(lambda: len(caller.cuts) == 3)
+    assert len(web.requests) == 2, "it had begun to answer"
+
+
+def test_what_could_not_be_written_did_not_leave(
+    place: Place, web: Web, caller: Caller, until: Until
+) -> None:
+    connection = HttpConnection(caller.faults.append, lambda lag_ns: None)
+    connection.wire.connect(place.family, place.address, 5)
+    until(lambda: web.socks)
+    _reset(web.socks[0])
+    connection.wire._raw.getsockopt(
+        socket.SOL_SOCKET, socket.SO_ERROR
+    )  # as a write before would have found out
+    while not caller.cuts:
+        connection._request = None
+        connection.start(caller.request(), perf_counter_ns())
+    assert len(caller.cuts) == 1
 
 
 def test_an_answer_nobody_asked_for_closes_the_connection(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from pathlib import Path
 from random import Random
 from time import perf_counter_ns
 from types import SimpleNamespace
@@ -12,35 +11,16 @@ from typing import Any, cast
 
 import gevent
 import pytest
+from flags import flags_of
+from gevent.event import Event
 from locust.event import Events
 
 from loadtest.contract import load
-from loadtest.contract.development import DEVELOPMENT_SECRET
 from loadtest.users.causes import Cause, ConnectFailed
 from loadtest.users.connection import Place
 from loadtest.users.live import Header, LiveRun
-from loadtest.users.options import Settings
 
-SETTINGS = Settings(
-    host="http://127.0.0.1:1",
-    transport="websocket",
-    client="native",
-    rate=0.1,
-    room_sizes=((2, 1.0),),
-    payload_bytes=33,
-    seed=1,
-    warmup_ns=None,
-    drain_ns=None,
-    deadline_ns=10**10,
-    headers="library",
-    compression=False,
-    contract=None,
-    out=Path("reports"),
-    token_secret=DEVELOPMENT_SECRET,
-    allow_remote=False,
-    fire_deliveries=False,
-    run_time_ns=None,
-)
+SETTINGS = flags_of(payload_bytes="33", room_size="2")
 
 
 @pytest.fixture
@@ -63,19 +43,18 @@ def begun(live: LiveRun) -> list[int]:
 
 
 def test_the_plan_waits_for_everybody_who_is_on_the_way(live: LiveRun, begun: list[int]) -> None:
-    live.entering()
-    live.entering()
-    live.entered()
-    live.spawned()
-    gevent.sleep(0)
-    assert not begun
-    live.entered()
+    with live.on_the_way():
+        with live.on_the_way():
+            pass
+        live.spawned()
+        gevent.sleep(0)
+        assert not begun
     assert begun
 
 
 def test_the_plan_waits_for_locust_to_start_them_all(live: LiveRun, begun: list[int]) -> None:
-    live.entering()
-    live.entered()
+    with live.on_the_way():
+        pass
     gevent.sleep(0)
     assert not begun
     live.spawned()
@@ -86,13 +65,28 @@ def test_the_plan_waits_for_locust_to_start_them_all(live: LiveRun, begun: list[
 def test_who_was_started_last_is_waited_for_though_it_has_not_run_yet(
     live: LiveRun, begun: list[int]
 ) -> None:
-    users = [gevent.spawn(live.entering) for _ in range(3)]
+    come = Event()
+
+    def enter() -> None:
+        with live.on_the_way():
+            come.wait()
+
+    users = [gevent.spawn(enter) for _ in range(3)]
     live.spawned()
-    gevent.joinall(users)
-    gevent.sleep(0)
+    gevent.sleep(0.01)
     assert not begun
-    for _ in users:
-        live.entered()
+    come.set()
+    gevent.joinall(users)
+    assert len(begun) == 1
+
+
+def test_who_has_to_try_again_later_is_not_waited_for(live: LiveRun, begun: list[int]) -> None:
+    with live.on_the_way() as arrived:
+        live.spawned()
+        gevent.sleep(0)
+        assert not begun
+        arrived()
+        assert len(begun) == 1
     assert len(begun) == 1
 
 
@@ -103,11 +97,10 @@ def test_nobody_comes_is_no_reason_to_wait(live: LiveRun, begun: list[int]) -> N
 
 
 def test_users_that_are_stopped_on_their_way_in_begin_nothing(live: LiveRun, begun: list[int]) -> None:
-    live.entering()
-    live.spawned()
-    gevent.sleep(0)
-    live.close()
-    live.entered()
+    with live.on_the_way():
+        live.spawned()
+        gevent.sleep(0)
+        live.close()
     assert not begun
 
 

@@ -57,7 +57,7 @@ def test_without_flags_there_is_a_default_for_everything(parse: Parse) -> None:
     assert settings.seed == 1
     assert (settings.warmup_ns, settings.drain_ns, settings.run_time_ns) == (None, None, None)
     assert settings.contract is None
-    assert settings.deadline_ns == 10 * SECOND
+    assert settings.deadline_ns is None
     assert settings.out == Path("reports")
     assert settings.token_secret == DEVELOPMENT_SECRET
     assert not (settings.compression or settings.allow_remote or settings.fire_deliveries)

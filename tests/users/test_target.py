@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flags import flags_of
 
-from loadtest.contract.development import DEVELOPMENT_SECRET
 from loadtest.users import limits, target
 from loadtest.users.connection import Place
 from loadtest.users.options import Settings
@@ -16,27 +16,7 @@ from loadtest.users.target import Refused, contract_of, is_loopback, locate, may
 
 
 def _settings(**changes: Any) -> Settings:
-    plain = Settings(
-        host="http://127.0.0.1:3000",
-        transport="websocket",
-        client="native",
-        rate=0.1,
-        room_sizes=((10, 1.0),),
-        payload_bytes=150,
-        seed=1,
-        warmup_ns=None,
-        drain_ns=None,
-        deadline_ns=10**10,
-        headers="library",
-        compression=False,
-        contract=None,
-        out=Path("reports"),
-        token_secret=DEVELOPMENT_SECRET,
-        allow_remote=False,
-        fire_deliveries=False,
-        run_time_ns=None,
-    )
-    return plain._replace(**changes)
+    return flags_of()._replace(**changes)
 
 
 def _line(refused: pytest.ExceptionInfo[Refused]) -> str:

@@ -250,6 +250,88 @@ def _at_end(peer: socket.socket) -> bool:
         return False
 
 
+def test_reading_ahead_of_the_hub_takes_all_that_waits(pair: Any, until: Until, stamping: bool) -> None:
+    one = pair()
+    one.peer.setblocking(True)
+    one.peer.sendall(b"x" * 200_000)
+    one.wire.read_now()  # the hub has had no turn
+    assert one.owner.data
+    until(lambda: len(one.owner.data) == 200_000)
+    one.wire.read_now()
+    one.peer.close()
+    one.wire.read_now()
+    assert one.owner.ends == [(Cause.TRANSPORT_CLOSE, "end of stream")]
+    one.wire.read_now()
+    Wire(Owner(), lambda lag: None).read_now()
+
+
+def test_while_reading_is_paused_everything_waits_in_the_socket(pair: Any, until: Until) -> None:
+    one, other = pair(), pair()
+    one.wire.pause_reading(True)
+    one.wire.pause_reading(True)
+    one.peer.sendall(b"later")
+    other.peer.sendall(b"now")
+    until(lambda: other.owner.data)
+    one.wire.read_now()
+    assert one.owner.data == b""
+    one.wire.write([b"out"])
+    until(lambda: one.read() == b"out")
+    one.wire.pause_reading(False)
+    until(lambda: one.owner.data == b"later")
+    one.wire.close()
+    one.wire.pause_reading(True)
+
+
+def test_a_pause_from_before_it_was_open(listener: socket.socket, until: Until) -> None:
+    wire = Wire(owner := Owner(), lambda lag: None)
+    wire.pause_reading(True)
+    wire.connect(socket.AF_INET, listener.getsockname(), 5)
+    peer, _ = listener.accept()
+    peer.sendall(b"early")
+    gevent.sleep(0.01)
+    assert owner.data == b""
+    wire.pause_reading(False)
+    until(lambda: owner.data == b"early")
+    wire.close()
+    peer.close()
+
+
+def test_an_abort_is_a_reset(pair: Any, until: Until) -> None:
+    one = pair()
+    port = one.wire.local_port
+    assert port == one.peer.getpeername()[1]
+    for _ in range(2):
+        one.wire.abort()
+    assert one.wire.local_port is None
+    one.peer.setblocking(True)
+    with pytest.raises(ConnectionResetError):
+        one.peer.recv(1)
+    assert one.owner.ends == []
+    never = Wire(Owner(), lambda lag: None)
+    never.abort()
+    assert never.local_port is None
+
+
+def test_another_owner_hears_what_comes_from_then_on(pair: Any, until: Until) -> None:
+    one, heir = pair(), Owner()
+    one.peer.sendall(b"a")
+    until(lambda: one.owner.data)
+    one.wire.owner = heir
+    one.peer.sendall(b"b")
+    until(lambda: heir.data)
+    assert (one.owner.data, heir.data) == (b"a", b"b")
+
+
+def test_closed_while_it_connects_it_stays_closed(listener: socket.socket) -> None:
+    wire = Wire(Owner(), lambda lag: None)
+    before = len(os.listdir("/proc/self/fd"))
+    wire.close()
+    with pytest.raises(ConnectFailed) as failed:
+        wire.connect(socket.AF_INET, listener.getsockname(), 5)
+    assert failed.value.cause is Cause.CLIENT
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def test_nobody_there_is_said_as_such() -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))

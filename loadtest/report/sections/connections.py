@@ -13,7 +13,15 @@ from loadtest.measure.operations import Operation
 from loadtest.measure.plan import Phase
 from loadtest.measure.units import say_ms
 from loadtest.report import charts
-from loadtest.report.sections.figure import KeyEntry, Picture, key, shared_spans
+from loadtest.report.sections.figure import (
+    KeyEntry,
+    Picture,
+    fault_key,
+    fault_words,
+    key,
+    shared_marks,
+    shared_spans,
+)
 from loadtest.report.subject import Subject, whose
 from loadtest.report.table import Cell, Row, Table, known, table
 from loadtest.report.words import STATISTIC_NAMES, count, plural
@@ -96,13 +104,14 @@ def _picture(subjects: Sequence[Subject]) -> Picture:
     if len(subjects) == 1 and theirs.values.size:
         entries = [KeyEntry("our count", subjects[0].accent), KeyEntry("the server's", "ink", "dotted")]
         lines.append(charts.Line("ink", theirs, style="dotted", steps=True))
+    struck = shared_marks(subjects)
     peaks = ", ".join(f"{one.intro}{count(one.summary.connections.peak)} at most" for one in subjects)
     return Picture(
         "Connections over time",
-        charts.time_chart(lines, shared_spans(subjects), "connections"),
+        charts.time_chart(lines, shared_spans(subjects), "connections", marks=struck),
         f"Connections over time; {peaks}.",
-        "",
-        entries,
+        fault_words(struck),
+        [*entries, *fault_key(struck)],
     )
 
 

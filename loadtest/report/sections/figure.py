@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from loadtest.analysis import timeline
+from loadtest.analysis.timeline import FaultMark
 from loadtest.report.subject import Subject
 
 
 class KeyEntry(NamedTuple):
-    """A swatch and what it means; ``style``: line, dotted, limit, drop or heat."""
+    """A swatch and what it means; ``style``: line, dotted, limit, drop, heat, strike, band or dot."""
 
     label: str
     accent: str
@@ -38,3 +39,44 @@ def shared_spans(subjects: Sequence[Subject]) -> list[timeline.Span]:
 def key(subjects: Sequence[Subject], style: str = "line") -> list[KeyEntry]:
     """An entry per run."""
     return [KeyEntry(one.label, one.accent, style) for one in subjects]
+
+
+NAMED = 6
+"""So many faults are named below a chart; the table of faults has them all."""
+
+
+def shared_marks(subjects: Sequence[Subject]) -> list[FaultMark]:
+    """The faults of runs that share a chart; of those that struck in the same second of each, one."""
+    found: dict[tuple[str, int], FaultMark] = {}
+    for one in subjects:
+        for mark in timeline.fault_marks(one.run):
+            found.setdefault((mark.label, round(mark.at_s)), mark)
+    return sorted(found.values(), key=lambda mark: (mark.at_s, mark.label))
+
+
+def fault_key(shown: Sequence[FaultMark]) -> list[KeyEntry]:
+    """What the lines and bands of faults mean."""
+    found = []
+    if any(mark.until_s is None for mark in shown):
+        found.append(KeyEntry("a fault struck", "warn", "strike"))
+    if any(mark.until_s is not None for mark in shown):
+        found.append(KeyEntry("a fault lasted", "warn", "band"))
+    return found
+
+
+def fault_words(shown: Sequence[FaultMark]) -> str:
+    """``Faults: abort#0 at 12 s, blackhole#1 from 30 s to 40 s.``; empty without any."""
+    if not shown:
+        return ""
+    said = [_said(mark) for mark in shown[:NAMED]]
+    more = f" and {len(shown) - NAMED} more" if len(shown) > NAMED else ""
+    return f"Faults: {', '.join(said)}{more}."
+
+
+def _said(mark: FaultMark) -> str:
+    begin = f"{round(mark.at_s, 1):g} s"
+    return (
+        f"{mark.label} at {begin}"
+        if mark.until_s is None
+        else f"{mark.label} from {begin} to {round(mark.until_s, 1):g} s"
+    )

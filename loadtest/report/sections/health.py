@@ -12,7 +12,14 @@ from loadtest.analysis.generator import Vitals
 from loadtest.measure.histogram import Histogram
 from loadtest.measure.units import MS, say_ms
 from loadtest.report import charts
-from loadtest.report.sections.figure import KeyEntry, Picture, key, shared_spans
+from loadtest.report.sections.figure import (
+    KeyEntry,
+    Picture,
+    fault_key,
+    key,
+    shared_marks,
+    shared_spans,
+)
 from loadtest.report.subject import Subject, whose
 from loadtest.report.table import Cell, Row, Table, known, table
 from loadtest.report.words import UNKNOWN, count, percent, plural
@@ -58,6 +65,7 @@ def _cpu(subjects: Sequence[Subject]) -> list[Picture]:
     # A limit far above everything would press the lines flat.
     limits = [CPU_LIMIT] if highest > CPU_LIMIT / 3 else []
     limit_key = [KeyEntry("limit of p95", "bad", "limit")] if limits else []
+    struck = shared_marks(subjects)
     return [
         Picture(
             "CPU of the generator",
@@ -66,16 +74,18 @@ def _cpu(subjects: Sequence[Subject]) -> list[Picture]:
                 shared_spans(subjects),
                 "cpu",
                 limits=limits,
+                marks=struck,
             ),
             f"CPU of {plural(len(tracks), 'process', 'processes')}, at most {percent(highest)} of a core.",
             f"Percent of one core, a line per process; p95 over the measured phase may be {CPU_LIMIT:g} %.",
-            [*key(subjects), *limit_key],
+            [*key(subjects), *limit_key, *fault_key(struck)],
         )
     ]
 
 
 def _lags(subject: Subject) -> Picture:
     tracks = {name: timeline.lag_p99(subject.run, name) for name in LAGS}
+    struck = timeline.fault_marks(subject.run)
     styles = {
         "send_lag": ("ink", "solid"),
         "receive_lag": (subject.accent, "solid"),
@@ -87,12 +97,16 @@ def _lags(subject: Subject) -> Picture:
             [charts.Line(styles[name][0], track, styles[name][1]) for name, track in tracks.items()],
             timeline.spans(subject.run),
             f"lags-{subject.slug}",
+            marks=struck,
         ),
         f"{subject.label}: p99 per second of send lag, receive lag and loop lag.",
         "p99 of every second, in milliseconds, of the process that was worst in it.",
         [
-            KeyEntry(LAGS[name], accent, "dotted" if style == "dotted" else "line")
-            for name, (accent, style) in styles.items()
+            *(
+                KeyEntry(LAGS[name], accent, "dotted" if style == "dotted" else "line")
+                for name, (accent, style) in styles.items()
+            ),
+            *fault_key(struck),
         ],
     )
 

@@ -14,26 +14,27 @@ from loadtest.measure.operations import Operation
 from loadtest.measure.plan import Phase
 from loadtest.measure.units import SECOND, say_ms
 from loadtest.report import charts
-from loadtest.report.sections.figure import KeyEntry, Picture, key
-from loadtest.report.subject import Subject, by_operation, whose
+from loadtest.report.sections.figure import KeyEntry, Picture, fault_key, fault_words, key
+from loadtest.report.subject import MAIN, Subject, by_operation, main_operation, measured_operations, whose
 from loadtest.report.table import Cell, Row, Table, known, table
 from loadtest.report.words import STATISTIC_NAMES, count, plural, tick_percentile
 
-DELIVER = Operation.MESSAGE_DELIVER
 COLUMNS = ["n", *(STATISTIC_NAMES[name] for name in STATISTICS)]
 
 
 class Latency(NamedTuple):
     """The section."""
 
+    title: str
     pictures: list[Picture]
     table: Table
     receive_lag: list[str]
 
 
 def latency(subjects: Sequence[Subject]) -> Latency:
-    """Spectrum, heat maps, figures from the planned moment and from the sending, receive lag."""
-    pictures = [*_spectrum(subjects), *_heat_maps(subjects)]
+    """Spectrum and heat maps of what the runs are there for, figures of everything, receive lag."""
+    summaries = [one.summary for one in subjects]
+    operations = measured_operations(summaries) or [main_operation(summaries)]
     rows = [
         line
         for one, row in by_operation(subjects, [Phase.MEASURE])
@@ -41,7 +42,12 @@ def latency(subjects: Sequence[Subject]) -> Latency:
         for line in _rows(one, row)
     ]
     return Latency(
-        pictures,
+        MAIN[operations[0]],
+        [
+            picture
+            for one in operations
+            for picture in (*_spectrum(subjects, one), *_heat_maps(subjects, one))
+        ],
         table(
             "Response and service times of the measured phase",
             ["operation", *whose(subjects), "counted from"],
@@ -52,23 +58,24 @@ def latency(subjects: Sequence[Subject]) -> Latency:
     )
 
 
-def _spectrum(subjects: Sequence[Subject]) -> list[Picture]:
-    series = [(one, measured(one.run, DELIVER)) for one in subjects]
+def _spectrum(subjects: Sequence[Subject], operation: Operation) -> list[Picture]:
+    series = [(one, measured(one.run, operation)) for one in subjects]
     shown = [(one, of) for one, of in series if of.latency.n]
     if not shown:
         return []
     spectra = [(one, of, spectrum(of)) for one, of in shown]
-    svg = charts.spectrum_chart([charts.Curve(one.accent, it) for one, _, it in spectra], "spectrum")
+    curves = [charts.Curve(one.accent, it) for one, _, it in spectra]
+    svg = charts.spectrum_chart(curves, f"spectrum{_slug(operation)}")
     entries = key([one for one, _ in shown])
     entries.append(KeyEntry("beyond what n supports", "ink", "dotted"))
     if any(of.expected > of.latency.n for _, of in shown):
         entries.append(KeyEntry("the rest never came in time", "bad", "end"))
     return [
         Picture(
-            "Delivery latency at every percentile",
+            f"{MAIN[operation]} at every percentile",
             svg,
             " ".join(_spectrum_words(one, of) for one, of in shown),
-            "message.deliver, from the planned moment to receipt, over all expected deliveries. "
+            f"{operation}, from the planned moment to receipt, over all expected deliveries. "
             "Both axes are logarithmic: every step to the right looks at ten times rarer deliveries. "
             + " ".join(
                 f"{one.intro}n = {count(of.expected)} carries up to {_last_carried(it.supported)}."
@@ -77,6 +84,11 @@ def _spectrum(subjects: Sequence[Subject]) -> list[Picture]:
             entries,
         )
     ]
+
+
+def _slug(operation: Operation) -> str:
+    """Part of an id: the pictures of messages have the plain ones."""
+    return "" if operation == Operation.MESSAGE_DELIVER else f"-{operation.replace('.', '-')}"
 
 
 def _last_carried(inverse: float) -> str:
@@ -95,30 +107,36 @@ def _spectrum_words(subject: Subject, of: Series) -> str:
     return f"{subject.label}: {', '.join([*said, f'slowest {slowest}'])}."
 
 
-def _heat_maps(subjects: Sequence[Subject]) -> list[Picture]:
-    scale = timeline.latency_range([one.run for one in subjects], DELIVER)
+def _heat_maps(subjects: Sequence[Subject], operation: Operation) -> list[Picture]:
+    scale = timeline.latency_range([one.run for one in subjects], operation)
     if scale is None:
         return []
-    return [_heat_map(one, *scale) for one in subjects]
+    return [_heat_map(one, operation, *scale) for one in subjects]
 
 
-def _heat_map(subject: Subject, low_ms: float, high_ms: float) -> Picture:
+def _heat_map(subject: Subject, operation: Operation, low_ms: float, high_ms: float) -> Picture:
     run = subject.run
-    heat = timeline.heat_map(run, DELIVER, low_ms, high_ms)
+    heat = timeline.heat_map(run, operation, low_ms, high_ms)
     drops_s = sorted(drop.at_ns / SECOND for drop in run.drops)
-    spans = timeline.spans(run)
-    svg = charts.heat_chart(heat, spans, drops_s, subject.accent, f"heat-{subject.slug}")
-    entries = [KeyEntry("stronger: more deliveries", subject.accent, "heat")]
+    spans, struck = timeline.spans(run), timeline.fault_marks(run)
+    name = f"heat{_slug(operation)}-{subject.slug}"
+    svg = charts.heat_chart(heat, spans, drops_s, subject.accent, name, struck)
+    entries = [KeyEntry("stronger: more deliveries", subject.accent, "heat"), *fault_key(struck)]
     if drops_s:
         entries.append(KeyEntry("a connection was lost", "bad", "drop"))
     per = "second" if heat.column_s == 1 else f"{heat.column_s} seconds"
     total = int(heat.counts.sum())
+    what = "Latency" if operation == Operation.MESSAGE_DELIVER else MAIN[operation]
+    said = [
+        f"A column per {per} of planned time. Lines mark the phases: {_phases(spans)}.",
+        fault_words(struck),
+    ]
     return Picture(
-        f"Latency over time{subject.of}",
+        f"{what} over time{subject.of}",
         svg,
         f"{subject.label}: {plural(total, 'delivery', 'deliveries')} by the second they were planned for, "
         f"between {say_ms(low_ms)} and {say_ms(high_ms)}; {plural(len(drops_s), 'connection')} lost.",
-        f"A column per {per} of planned time. Lines mark the phases: {_phases(spans)}.",
+        " ".join(one for one in said if one),
         entries,
     )
 

@@ -1,7 +1,6 @@
 """What can be asked of the server, and what does it cost the asker?
 
-One table of actions for both doors. Each domain adds its rows (`messaging_actions`); the doors know only
-`perform`.
+One table of actions for both doors. Each domain brings its rows; the doors know only `perform`.
 """
 
 from collections.abc import Callable, Iterable
@@ -11,7 +10,6 @@ import msgspec
 
 from loadtest.targets.reference.clock import MS, Clock
 from loadtest.targets.reference.counters import Counters
-from loadtest.targets.reference.messaging import Messaging
 from loadtest.targets.reference.refusal import Refusal
 from loadtest.targets.reference.sessions import Actor
 from loadtest.targets.reference.settings import RATE_WINDOW_MS
@@ -22,25 +20,16 @@ SOCKET_SCOPES: dict[str, frozenset[Charge]] = {
     "all": frozenset({"message", "event"}),
 }
 HTTP_SCOPE: frozenset[Charge] = frozenset({"message", "event"})
+HTTP_READS: frozenset[Charge] = frozenset()
 
 
 class Action(msgspec.Struct, frozen=True):
-    """`run` returns the ack, or None for an event that has none. `charge` says which rate limits count it."""
+    """`run` returns the ack, or None for an event that has none; an ack with a true `duplicate` says that
+    nothing was done again. `charge` says which rate limits count it."""
 
     name: str
     run: Callable[[Actor, object], dict[str, Any] | None]
     charge: Charge
-
-
-def messaging_actions(messaging: Messaging) -> list[Action]:
-    return [
-        Action("joinRoom", messaging.join, "free"),
-        Action("leaveRoom", messaging.leave, "free"),
-        Action("message:send", messaging.send, "message"),
-        Action("message:read", messaging.read, "event"),
-        Action("typing:start", messaging.start_typing, "event"),
-        Action("typing:stop", messaging.stop_typing, "event"),
-    ]
 
 
 def calibration_actions(clock: Clock) -> list[Action]:

@@ -7,13 +7,22 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from loadtest.targets.reference.actions import Actions, calibration_actions, messaging_actions
+from loadtest.targets.reference.actions import Actions, calibration_actions
+from loadtest.targets.reference.answers import answer, http_app
+from loadtest.targets.reference.call_rest import call_routes
+from loadtest.targets.reference.calling import Calling
 from loadtest.targets.reference.core import Core
+from loadtest.targets.reference.domains import Domain, Domains
 from loadtest.targets.reference.gateway import Gateway
 from loadtest.targets.reference.hooks import Hooks
 from loadtest.targets.reference.messaging import Messaging
-from loadtest.targets.reference.rest import Rest, answer, http_app
+from loadtest.targets.reference.messaging_rest import messaging_routes
+from loadtest.targets.reference.presence_rest import presence_routes
+from loadtest.targets.reference.presence_watch import PresenceWatch
+from loadtest.targets.reference.rest import Rest
 from loadtest.targets.reference.settings import Settings
+from loadtest.targets.reference.support import Support
+from loadtest.targets.reference.support_rest import support_routes
 
 SOCKET_PATH = "/socket.io"
 DISABLED = {"code": "WEBSOCKET_DISABLED"}
@@ -23,6 +32,21 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
+def domains(core: Core) -> list[Domain]:
+    """The parts of the application. PresenceWatch comes first: the others ask `core.presence` who is here."""
+    return [PresenceWatch(core), Messaging(core), Calling(core), Support(core)]
+
+
+def domain_routes(rest: Rest, core: Core) -> list[Route]:
+    """The HTTP routes of the same parts."""
+    return [
+        *presence_routes(rest),
+        *messaging_routes(rest, core),
+        *call_routes(rest, core),
+        *support_routes(rest, core),
+    ]
+
+
 class Application:
     """The ASGI application: Socket.IO below /socket.io, everything else HTTP."""
 
@@ -30,14 +54,14 @@ class Application:
         self.core = Core.build(settings)
         self._settings = settings
         self._faults = self.core.faults
-        self.messaging = Messaging(self.core)
-        table = messaging_actions(self.messaging) + calibration_actions(self.core.clock)
+        self.domains = Domains(domains(self.core))
+        table = self.domains.actions() + calibration_actions(self.core.clock)
         actions = Actions(table, self.core.counters, self.core.clock)
-        self.gateway = Gateway(self.core, actions, self.messaging)
-        self.rest = Rest(self.core, actions)
-        routes = self.rest.routes()
+        self.gateway = Gateway(self.core, actions, self.domains)
+        self.rest = Rest(self.core, actions, self.domains)
+        routes = self.rest.routes() + domain_routes(self.rest, self.core)
         if settings.test_hooks:
-            routes += Hooks(self.core, self.rest, self.gateway).routes()
+            routes += Hooks(self.core, self.rest, self.gateway, self.domains).routes()
         if not settings.enable_websocket:
             everything = ["GET", "POST", "PUT", "DELETE", "PATCH"]
             routes.append(Route(SOCKET_PATH + "{rest:path}", _disabled, methods=everything))

@@ -3,12 +3,13 @@
 import secrets
 from dataclasses import dataclass
 
-from loadtest.targets.reference.clock import Clock
+from loadtest.targets.reference.clock import SECOND, Clock
 from loadtest.targets.reference.conversations import Conversations
 from loadtest.targets.reference.counters import Counters
 from loadtest.targets.reference.fanout import Delivery, Fanout
 from loadtest.targets.reference.faults import Faults
 from loadtest.targets.reference.feed import Feeds
+from loadtest.targets.reference.presence import Presence
 from loadtest.targets.reference.rooms import Rooms
 from loadtest.targets.reference.sessions import Session
 from loadtest.targets.reference.settings import Settings
@@ -25,16 +26,24 @@ class Core:
     tokens: Tokens
     conversations: Conversations
     rooms: Rooms[Session]
-    feeds: Feeds
+    presence: Presence
+    message_feeds: Feeds
+    call_feeds: Feeds
+    chat_feeds: Feeds
     faults: Faults[Delivery]
     counters: Counters
     fanout: Fanout
+
+    @property
+    def feeds(self) -> tuple[Feeds, ...]:
+        return self.message_feeds, self.call_feeds, self.chat_feeds
 
     @staticmethod
     def build(settings: Settings) -> "Core":
         boot = secrets.token_hex(4)
         clock, counters = Clock(), Counters()
-        rooms, feeds, faults = Rooms[Session](), Feeds(boot), Faults[Delivery]()
+        rooms, faults = Rooms[Session](), Faults[Delivery]()
+        message_feeds = Feeds(boot, "m")
         return Core(
             settings=settings,
             boot=boot,
@@ -42,8 +51,11 @@ class Core:
             tokens=Tokens(settings.token_secret),
             conversations=Conversations(),
             rooms=rooms,
-            feeds=feeds,
+            presence=Presence(int(settings.presence_grace_s * SECOND)),
+            message_feeds=message_feeds,
+            call_feeds=Feeds(boot, "c"),
+            chat_feeds=Feeds(boot, "l"),
             faults=faults,
             counters=counters,
-            fanout=Fanout(rooms, feeds, faults, counters, clock),
+            fanout=Fanout(rooms, message_feeds, faults, counters, clock),
         )

@@ -99,6 +99,11 @@ class EngineSocket(async_socket.AsyncSocket):  # type: ignore[misc]  # engineio 
         self.wire: Wire | None = None
         self._timer: asyncio.TimerHandle | None = None
 
+    @property
+    def transport(self) -> str:
+        """What carries the session now: websocket or polling."""
+        return "polling" if self.wire is None else "websocket"
+
     def push(self, outgoing: Outgoing) -> bool:
         """Hands one message over, at once and without a task; False if the connection is gone."""
         if self.closed or self.closing:

@@ -1,5 +1,5 @@
-"""How does an event reach everybody in a room, over sockets and feeds, with the faults that are ordered on
-the way?
+"""How does an event reach everybody in some rooms, over sockets and feeds, with the faults that are ordered
+on the way?
 
 Nothing in here awaits: whoever assigns a `seq` and fans out in the same breath has every receiver see
 messages in order. Without faults a delivery is a closed-check and a write.
@@ -7,7 +7,7 @@ messages in order. Without faults a delivery is a closed-check and a write.
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import msgspec
@@ -17,11 +17,11 @@ from loadtest.targets.reference.counters import Counters
 from loadtest.targets.reference.engine import Outgoing
 from loadtest.targets.reference.faults import Faults, Pacing
 from loadtest.targets.reference.feed import Feeds
-from loadtest.targets.reference.rooms import Rooms
+from loadtest.targets.reference.rooms import USER_ROOM, Rooms
 from loadtest.targets.reference.sessions import Session
 
 FAULTY_EVENT = "message:new"
-_NO_FEEDS: tuple[str, ...] = ()
+_NOBODY: tuple[str, ...] = ()
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -30,17 +30,25 @@ class Event(msgspec.Struct, frozen=True):
     name: str
     data: msgspec.Raw
 
+    @staticmethod
+    def of(name: str, fields: dict[str, Any], meta: msgspec.Raw | None = None) -> "Event":
+        """`fields`, and `meta` after them if there is one; times and ids are the caller's."""
+        if meta is not None:
+            fields = {**fields, "meta": meta}
+        return Event(name, msgspec.Raw(msgspec.json.encode(fields)))
+
     def outgoing(self) -> Outgoing:
         return Outgoing(b'42["' + self.name.encode() + b'",' + bytes(self.data) + b"]")
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """One event on its way to one socket (`session`) or one feed (`user`)."""
+    """One event on its way to one socket (`session`), or to the feed of `user` among `feeds`."""
 
     event: Event
     outgoing: Outgoing
     session: Session | None
     user: str
+    feeds: Feeds
 
     @property
     def receiver(self) -> str:
@@ -72,28 +80,70 @@ class Fanout:
         event: Event,
         *,
         sender: str,
-        members: Iterable[str] = _NO_FEEDS,
+        members: Iterable[str] = _NOBODY,
         skip_sid: str | None = None,
         skip_feed: str | None = None,
+        feeds: Feeds | None = None,
     ) -> None:
-        """One copy to each socket in `room` and to the feed of each of `members` who polls."""
+        """One copy to each socket in `room` and to the feed of each of `members` who polls. `feeds` are
+        those of messages if none are given."""
+        sessions: Collection[Session] = self._rooms.listeners(room).values()
+        if skip_sid is not None:
+            sessions = [session for session in sessions if session.sid != skip_sid]
+        feeds = self._feeds if feeds is None else feeds
+        readers = [user for user in members if user != skip_feed] if feeds else _NOBODY
+        self._deliver(room, sender, event, sessions, feeds, readers)
+
+    def to_rooms(
+        self,
+        rooms: Iterable[str],
+        event: Event,
+        *,
+        sender: str,
+        members: Iterable[str] = _NOBODY,
+        skip_user: str | None = None,
+        feeds: Feeds | None = None,
+    ) -> None:
+        """As `to_room`, but one copy for a socket that is in several of `rooms`, and for a user who is
+        several times among `members`; none for `skip_user`."""
+        hearers: dict[str, Session] = {}
+        for room in rooms:
+            hearers.update(self._rooms.listeners(room))
+        sessions = [session for session in hearers.values() if session.user_id != skip_user]
+        feeds = self._feeds if feeds is None else feeds
+        readers = dict.fromkeys(members) if feeds else {}
+        readers.pop(skip_user or "", None)
+        self._deliver("", sender, event, sessions, feeds, readers)
+
+    def to_users(
+        self, users: Collection[str], event: Event, *, sender: str, feeds: Feeds | None = None
+    ) -> None:
+        """One copy to each socket in the rooms `user:<id>` and to the feed of each of `users` who polls."""
+        rooms = [USER_ROOM + user for user in users]
+        self.to_rooms(rooms, event, sender=sender, members=users, feeds=feeds)
+
+    def _deliver(
+        self,
+        room: str,
+        sender: str,
+        event: Event,
+        sessions: Collection[Session],
+        feeds: Feeds,
+        readers: Iterable[str],
+    ) -> None:
         outgoing = event.outgoing()
-        sessions = self._rooms.listeners(room).values()
         if self._faults.quiet and not self._lane:
-            handed = sum(s.engine.push(outgoing) for s in sessions if s.sid != skip_sid)
-            if self._feeds:
+            handed = sum(session.engine.push(outgoing) for session in sessions)
+            if feeds:
                 now_ns = self._clock.now_ns()
-                handed += sum(
-                    self._feeds.append(u, event.name, event.data, now_ns) for u in members if u != skip_feed
-                )
+                handed += sum(feeds.append(user, event.name, event.data, now_ns) for user in readers)
             self._counters.emitted[event.name] += handed
             return
         for session in sessions:
-            if session.sid != skip_sid:
-                self._beset(room, sender, Delivery(event, outgoing, session, session.user_id))
-        for user in members:
-            if user != skip_feed and self._feeds.reads(user):
-                self._beset(room, sender, Delivery(event, outgoing, None, user))
+            self._beset(room, sender, Delivery(event, outgoing, session, session.user_id, feeds))
+        for user in readers:
+            if feeds.reads(user):
+                self._beset(room, sender, Delivery(event, outgoing, None, user, feeds))
 
     def end_faults(self) -> None:
         """All faults are over: what was held back or queued goes out now, in order."""
@@ -150,5 +200,5 @@ class Fanout:
         if delivery.session is not None:
             handed = delivery.session.engine.push(delivery.outgoing)
         else:
-            handed = self._feeds.append(delivery.user, event.name, event.data, self._clock.now_ns())
+            handed = delivery.feeds.append(delivery.user, event.name, event.data, self._clock.now_ns())
         self._counters.emitted[event.name] += handed

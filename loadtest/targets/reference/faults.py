@@ -28,13 +28,16 @@ LASTING = frozenset(
         "denyAuth",
     }
 )
+STRIKES_SOCKETS = ("dropSockets", "kick")
+TRANSPORTS = ("websocket", "polling")
 NEEDS_MS = frozenset({"freeze", "delay", "acceptDelay"})
 HELD_AT_MOST_NS = 2 * SECOND
 D = TypeVar("D")
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """One order: strike `ratio` of the cases by chance, or every n-th case if `every_nth` is given."""
+    """One order: strike `ratio` of the cases by chance, or every n-th case if `every_nth` is given.
+    dropSockets and kick pass by the sockets of any other transport than `transport`, if one is given."""
 
     kind: str
     ratio: float = 1.0
@@ -42,6 +45,7 @@ class Fault(msgspec.Struct, frozen=True):
     per_second: float = 0.0
     seed: int = 1
     every_nth: int = 0
+    transport: str = ""
 
     @property
     def ns(self) -> int:
@@ -49,7 +53,7 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 def parse_fault(payload: object) -> Fault:
-    """`{kind, ratio?, ms?, perSecond?, seed?, everyNth?}`. Raises PAYLOAD_INVALID."""
+    """`{kind, ratio?, ms?, perSecond?, seed?, everyNth?, transport?}`. Raises PAYLOAD_INVALID."""
     if not isinstance(payload, Mapping):
         raise Refusal("PAYLOAD_INVALID", "the payload must be one JSON object")
     kind = payload.get("kind")
@@ -62,7 +66,12 @@ def parse_fault(payload: object) -> Fault:
         per_second=_number(payload, "perSecond", 0.0, 1e9),
         seed=int(_number(payload, "seed", 1, 2**53)),
         every_nth=int(_number(payload, "everyNth", 0, 1e9)),
+        transport=payload.get("transport", ""),
     )
+    if "transport" in payload and (kind not in STRIKES_SOCKETS or fault.transport not in TRANSPORTS):
+        raise Refusal(
+            "PAYLOAD_INVALID", "transport must be websocket or polling, and the fault dropSockets or kick"
+        )
     if kind in NEEDS_MS and fault.ms <= 0:
         raise Refusal("PAYLOAD_INVALID", f"{kind} needs ms, the milliseconds it lasts")
     if kind == "limitThroughput" and fault.per_second <= 0:

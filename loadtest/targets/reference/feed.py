@@ -73,15 +73,23 @@ class FeedLog:
 
 
 class Feeds:
-    """The logs of all users who poll. `boot` must differ between two starts of the server."""
+    """The logs of one kind of feed, of all users who poll.
 
-    def __init__(self, boot: str) -> None:
+    `boot` must differ between two starts of the server, `letter` between two kinds of feeds: a cursor or
+    an ETag of one then says nothing to another.
+    """
+
+    def __init__(self, boot: str, letter: str = "m") -> None:
         self._boot = boot
+        self._letter = letter
         self._begun = 0
         self._logs: dict[str, FeedLog] = {}
 
     def __bool__(self) -> bool:
         return bool(self._logs)
+
+    def etag(self, user: str, page_pos: int) -> str:
+        return etag(user, page_pos, self._letter)
 
     def reads(self, user: str) -> bool:
         return user in self._logs
@@ -129,10 +137,10 @@ class Feeds:
 
     def _begin(self, now_ns: int) -> FeedLog:
         self._begun += 1
-        return FeedLog(f"{self._boot}x{self._begun:x}", now_ns)
+        return FeedLog(f"{self._boot}{self._letter}{self._begun}", now_ns)
 
 
-def etag(user: str, page_pos: int) -> str:
+def etag(user: str, page_pos: int, letter: str = "m") -> str:
     """The weak ETag of a feed that has been read up to `page_pos`."""
     # A user's name may hold quotes and line ends, a header may not.
-    return f'W/"{quote(user, safe=":@")}-m-{page_pos}"'
+    return f'W/"{quote(user, safe=":@")}-{letter}-{page_pos}"'

@@ -11,13 +11,13 @@ import socketio
 from loadtest.targets.reference.actions import SOCKET_SCOPES, Actions
 from loadtest.targets.reference.clock import MS
 from loadtest.targets.reference.core import Core
+from loadtest.targets.reference.domains import Domains
 from loadtest.targets.reference.engine import Outgoing
 from loadtest.targets.reference.faults import Fault, chosen
 from loadtest.targets.reference.inline import InlineServer
-from loadtest.targets.reference.messaging import Messaging
-from loadtest.targets.reference.payloads import USER_ROOM
 from loadtest.targets.reference.ratelimit import SlidingWindow
 from loadtest.targets.reference.refusal import AUTH_CODES, Refusal
+from loadtest.targets.reference.rooms import USER_ROOM
 from loadtest.targets.reference.sessions import Actor, Session
 from loadtest.targets.reference.settings import RATE_WINDOW_MS
 from loadtest.targets.reference.tokens import Claims
@@ -27,7 +27,7 @@ log = logging.getLogger("loadtest.reference")
 
 
 class Gateway:
-    def __init__(self, core: Core, actions: Actions, messaging: Messaging) -> None:
+    def __init__(self, core: Core, actions: Actions, domains: Domains) -> None:
         settings = core.settings
         self._settings = settings
         self._tokens = core.tokens
@@ -37,7 +37,7 @@ class Gateway:
         self._counters = core.counters
         self._clock = core.clock
         self._actions = actions
-        self._messaging = messaging
+        self._domains = domains
         self._scope = SOCKET_SCOPES[settings.rate_limit_scope]
         self.sessions: dict[str, Session] = {}
         self.sio = InlineServer(
@@ -81,7 +81,9 @@ class Gateway:
             return
         if session.deadline is not None:
             session.deadline.cancel()
-        self._messaging.disconnected(session)
+        self._rooms.drop(session.sid)
+        if session.authenticated:
+            self._domains.disconnected(session)
 
     def _disconnect_soon(self, session: Session) -> None:
         self.sio.eio.hold(asyncio.ensure_future(self.sio.disconnect(session.sid)))
@@ -100,6 +102,7 @@ class Gateway:
         if session.deadline is not None:
             session.deadline.cancel()
         self._rooms.enter(USER_ROOM + session.user_id, session)
+        self._domains.authenticated(session)
         return {
             "ok": True,
             "userId": session.user_id,
@@ -152,7 +155,7 @@ class Gateway:
         if name not in self._actions:
             raise Refusal("PAYLOAD_INVALID", "there is no such event")
         return self._actions.perform(
-            name, Actor(session.user_id, session.window, session), payload, self._scope
+            name, Actor(session.user_id, session.role, session.window, session), payload, self._scope
         )
 
     def _refuse(
@@ -172,15 +175,18 @@ class Gateway:
 
     # -- ordered faults and the end
 
-    def strike(self, fault: Fault) -> int:
-        """Carries out dropSockets or kick once; returns how many sockets it struck."""
-        struck = [self.sessions[sid] for sid in chosen(fault, list(self.sessions))]
-        for session in struck:
+    def strike(self, fault: Fault) -> list[str]:
+        """Carries out dropSockets or kick once; returns the ids of the sockets it struck."""
+        exposed = [
+            sid for sid, session in self.sessions.items() if fault.transport in ("", session.engine.transport)
+        ]
+        struck = chosen(fault, exposed)
+        for session in [self.sessions[sid] for sid in struck]:
             if fault.kind == "dropSockets":
                 session.engine.abort()
             else:
                 self._disconnect_soon(session)
-        return len(struck)
+        return struck
 
     async def close(self) -> None:
         """Ends every session, and with it every pending poll, so that the server can stop at once."""

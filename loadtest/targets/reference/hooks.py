@@ -9,12 +9,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from loadtest.targets.reference.answers import answer, get, post
 from loadtest.targets.reference.clock import MS, SECOND
 from loadtest.targets.reference.core import Core
-from loadtest.targets.reference.faults import parse_fault
+from loadtest.targets.reference.domains import Domains
+from loadtest.targets.reference.faults import STRIKES_SOCKETS, parse_fault
 from loadtest.targets.reference.gateway import Gateway
 from loadtest.targets.reference.refusal import Refusal
-from loadtest.targets.reference.rest import Rest, answer, get, post
+from loadtest.targets.reference.rest import Rest
 from loadtest.targets.reference.tokens import ROLES
 
 # The answer has to be on the wire before the loop stands still.
@@ -22,7 +24,7 @@ FREEZE_AFTER_S = 0.02
 
 
 class Hooks:
-    def __init__(self, core: Core, rest: Rest, gateway: Gateway) -> None:
+    def __init__(self, core: Core, rest: Rest, gateway: Gateway, domains: Domains) -> None:
         self._tokens = core.tokens
         self._rooms = core.rooms
         self._fanout = core.fanout
@@ -31,6 +33,7 @@ class Hooks:
         self._clock = core.clock
         self._rest = rest
         self._gateway = gateway
+        self._domains = domains
         self._process = psutil.Process()
 
     def routes(self) -> list[Route]:
@@ -65,6 +68,7 @@ class Hooks:
                 "emitted": counters.emitted,
                 "accepted": counters.accepted,
                 "rateLimited": counters.rate_limited,
+                **self._domains.stats(),
                 "faulted": self._faults.counts,
                 "pid": os.getpid(),
                 "cpuSeconds": time.process_time(),
@@ -75,13 +79,14 @@ class Hooks:
 
     async def _fault(self, request: Request) -> Response:
         fault = parse_fault(await self._rest.body(request))
-        struck = 0
+        told: dict[str, object] = {"ok": True, "kind": fault.kind, "struck": 0}
         if fault.kind == "none":
             self._fanout.end_faults()
         elif fault.kind == "freeze":
             asyncio.get_running_loop().call_later(FREEZE_AFTER_S, time.sleep, fault.ms / 1000)
-        elif fault.kind in ("dropSockets", "kick"):
-            struck = self._gateway.strike(fault)
+        elif fault.kind in STRIKES_SOCKETS:
+            sids = self._gateway.strike(fault)
+            told |= {"struck": len(sids), "sids": sids}
         else:
             self._faults.start(fault)
-        return answer({"ok": True, "kind": fault.kind, "struck": struck})
+        return answer(told)

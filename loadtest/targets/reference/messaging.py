@@ -8,19 +8,15 @@ from typing import Any
 
 import msgspec
 
+from loadtest.targets.reference.actions import Action
 from loadtest.targets.reference.clock import MS
 from loadtest.targets.reference.core import Core
+from loadtest.targets.reference.domains import Domain
 from loadtest.targets.reference.fanout import Event
 from loadtest.targets.reference.messages import Receipt, Receipts
-from loadtest.targets.reference.payloads import (
-    CONVERSATION_ROOM,
-    USER_ROOM,
-    parse_join,
-    parse_read,
-    parse_send,
-    parse_typing,
-)
+from loadtest.targets.reference.payloads import parse_join, parse_read, parse_send, parse_typing
 from loadtest.targets.reference.refusal import Refusal
+from loadtest.targets.reference.rooms import CONVERSATION_ROOM, USER_ROOM
 from loadtest.targets.reference.sessions import Actor, Session
 from loadtest.targets.reference.typists import TYPING_TTL_NS, Typists
 
@@ -34,7 +30,7 @@ class Typist(msgspec.Struct, frozen=True):
     meta: msgspec.Raw | None
 
 
-class Messaging:
+class Messaging(Domain):
     def __init__(self, core: Core) -> None:
         self._conversations = core.conversations
         self._rooms = core.rooms
@@ -45,45 +41,49 @@ class Messaging:
         self._receipts = Receipts()
         self._typists: Typists[Typist] = Typists()
 
+    def actions(self) -> list[Action]:
+        return [
+            Action("joinRoom", self.join, "free"),
+            Action("leaveRoom", self.leave, "free"),
+            Action("message:send", self.send, "message"),
+            Action("message:read", self.read, "event"),
+            Action("typing:start", self.start_typing, "event"),
+            Action("typing:stop", self.stop_typing, "event"),
+        ]
+
     def join(self, actor: Actor, payload: object) -> dict[str, Any]:
         """joinRoom: the socket hears the room, the user belongs to the conversation. `missed` is filled if
         asked for."""
         join = parse_join(payload)
-        if join.conversation_id is None and join.room != USER_ROOM + actor.user_id:
+        members, last_seq, missed, truncated = 1, 0, list[msgspec.Raw](), False
+        if join.conversation_id is not None:
+            conversation = self._conversations.open_to(join.conversation_id, actor.user_id)
+            members, last_seq = len(conversation.members), conversation.log.last_seq
+            if join.since_seq is not None:
+                missed, truncated = conversation.log.newest_since(join.since_seq)
+        elif join.room != USER_ROOM + actor.user_id:
             raise Refusal("FORBIDDEN", f"{join.room} belongs to another user")
         if actor.session is not None:
             self._rooms.enter(join.room, actor.session)
-        if join.conversation_id is None:
-            return {
-                "ok": True,
-                "room": join.room,
-                "members": 1,
-                "lastSeq": 0,
-                "missed": [],
-                "truncated": False,
-            }
-        conversation = self._conversations.open(join.conversation_id)
-        conversation.members.add(actor.user_id)
-        log = conversation.log
-        missed, truncated = log.newest_since(join.since_seq) if join.since_seq is not None else ([], False)
         return {
             "ok": True,
             "room": join.room,
-            "members": len(conversation.members),
-            "lastSeq": log.last_seq,
+            "members": members,
+            "lastSeq": last_seq,
             "missed": missed,
             "truncated": truncated,
         }
 
     def leave(self, actor: Actor, payload: object) -> dict[str, Any]:
-        """leaveRoom: membership ends unless another socket of the user still hears the room."""
+        """leaveRoom: membership ends unless another socket of the user still hears the room, or it is a live
+        chat: that is left by closing it."""
         room = parse_join(payload)
         if actor.session is not None:
             self._rooms.leave(room.room, actor.session.sid)
         if room.conversation_id is not None and not self._rooms.hears(room.room, actor.user_id):
             conversation = self._conversations.find(room.conversation_id)
-            if conversation is not None:
-                conversation.members.discard(actor.user_id)
+            if conversation is not None and not conversation.live_chat:
+                self._conversations.leave(room.conversation_id, actor.user_id)
         return {"ok": True, "room": room.room}
 
     def send(self, actor: Actor, payload: object) -> dict[str, Any]:
@@ -91,6 +91,8 @@ class Messaging:
         again."""
         send = parse_send(payload)
         conversation = self._conversations.of_member(send.conversation_id, actor.user_id)
+        if conversation.live_chat:
+            raise Refusal("FORBIDDEN", f"{conversation.id} is a live chat: use liveChat:message")
         known = self._receipts.find(actor.user_id, send.client_id)
         if known is not None:
             return {"ok": True, "id": known.id, "seq": known.seq, "ts": known.ts, "duplicate": True}
@@ -106,7 +108,7 @@ class Messaging:
             "clientMsgId": send.client_id,
             "ts": receipt.ts,
         }
-        event = _event("message:new", message, send.meta)
+        event = Event.of("message:new", message, send.meta)
         conversation.log.append(event.data)
         self._receipts.remember(actor.user_id, send.client_id, receipt)
         room = CONVERSATION_ROOM + conversation.id
@@ -126,7 +128,8 @@ class Messaging:
                 "ts": self._now_ms(),
             }
             sid = actor.session.sid if actor.session is not None else None
-            self._to_others(conversation.id, _event("message:read", fields, read.meta), actor.user_id, sid)
+            event = Event.of("message:read", fields, read.meta)
+            self._to_others(conversation.id, event, actor.user_id, sid)
         return {"ok": True, "upToSeq": mark}
 
     def start_typing(self, actor: Actor, payload: object) -> None:
@@ -147,20 +150,19 @@ class Messaging:
         self._typists.stop(actor.source, typing.conversation_id)
         self._announce("typing:stop", Typist(actor.user_id, sid, typing.conversation_id, typing.meta))
 
-    def end_silent_typing(self) -> None:
-        """Announces the end for everybody who has been silent for five seconds; to be called often."""
-        for typist in self._typists.silent(self._clock.now_ns()):
+    def tick(self, now_ns: int) -> None:
+        """Announces the end for everybody who has been silent for five seconds."""
+        for typist in self._typists.silent(now_ns):
             self._announce("typing:stop", typist)
 
     def disconnected(self, session: Session) -> None:
-        """The socket is gone: it hears nothing any more and types nothing; its user remains a member."""
-        self._rooms.drop(session.sid)
+        """The socket is gone and types nothing any more; its user remains a member."""
         for typist in self._typists.gone(session.sid):
             self._announce("typing:stop", typist)
 
     def _announce(self, name: str, typist: Typist, more: dict[str, Any] | None = None) -> None:
         fields = {"conversationId": typist.conversation_id, "userId": typist.user_id, "ts": self._now_ms()}
-        event = _event(name, fields | (more or {}), typist.meta)
+        event = Event.of(name, fields | (more or {}), typist.meta)
         self._to_others(typist.conversation_id, event, typist.user_id, typist.sid)
 
     def _to_others(self, conversation_id: str, event: Event, user: str, sid: str | None) -> None:
@@ -171,9 +173,3 @@ class Messaging:
 
     def _now_ms(self) -> int:
         return self._clock.now_ns() // MS
-
-
-def _event(name: str, fields: dict[str, Any], meta: msgspec.Raw | None) -> Event:
-    if meta is not None:
-        fields["meta"] = meta
-    return Event(name, msgspec.Raw(msgspec.json.encode(fields)))

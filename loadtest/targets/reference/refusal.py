@@ -16,6 +16,14 @@ HTTP_STATUS = {
     "PAYLOAD_INVALID": 400,
     "PAYLOAD_TOO_LARGE": 413,
     "RATE_LIMITED": 429,
+    "USER_OFFLINE": 409,
+    "USER_BUSY": 409,
+    "CALL_NOT_FOUND": 404,
+    "CALL_NOT_RINGING": 409,
+    "CALL_ALREADY_ANSWERED": 409,
+    "CHAT_NOT_FOUND": 404,
+    "CHAT_CLOSED": 409,
+    "CHAT_ALREADY_ASSIGNED": 409,
     "CURSOR_INVALID": 400,
     "CURSOR_EXPIRED": 410,
     "NOT_FOUND": 404,
@@ -23,6 +31,8 @@ HTTP_STATUS = {
     "INTERNAL": 500,
 }
 AUTH_CODES = frozenset({"AUTH_INVALID", "AUTH_EXPIRED", "AUTH_MISMATCH"})
+# What of the detail an ack and an HTTP body tell too: when to try again, who was faster.
+_TOLD = ("retryAfterMs", "answeredBy", "operatorId")
 
 
 class Refusal(Exception):
@@ -30,7 +40,8 @@ class Refusal(Exception):
 
     `code` is one of the contract's codes. `status` is the HTTP answer where it differs from the code's
     usual one (an unknown conversation is FORBIDDEN on a socket and 404 over HTTP). `detail` is merged
-    into the error object (`retryAfterMs`, `limit`), `beside` into the HTTP body beside it (`cursor`).
+    into the `error` event (`retryAfterMs`, `limit`, `answeredBy`), `beside` into the HTTP body beside
+    the error (`cursor`).
     """
 
     def __init__(
@@ -50,8 +61,6 @@ class Refusal(Exception):
         self.beside = beside or {}
 
     def error(self) -> dict[str, Any]:
-        """The error object of an ack or of an HTTP body: `{code, message, retryAfterMs?}`."""
-        error: dict[str, Any] = {"code": self.code, "message": self.message}
-        if "retryAfterMs" in self.detail:
-            error["retryAfterMs"] = self.detail["retryAfterMs"]
-        return error
+        """The error object of an ack or of an HTTP body: `{code, message, retryAfterMs?, answeredBy?}`."""
+        told = {field: self.detail[field] for field in _TOLD if field in self.detail}
+        return {"code": self.code, "message": self.message, **told}

@@ -6,6 +6,9 @@ end with it.
 
 from typing import Generic, Protocol, TypeVar
 
+USER_ROOM = "user:"
+CONVERSATION_ROOM = "conversation:"
+
 
 class Listener(Protocol):
     @property

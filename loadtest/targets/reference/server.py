@@ -119,7 +119,7 @@ class _Server(uvicorn.Server):
 
 
 async def keep_house(application: Application) -> None:
-    """Every 50 ms: how late is the loop, who has stopped typing? Every 30 s: whom may we forget?"""
+    """Every 50 ms: how late is the loop, what has come due? Every 30 s: whom may we forget?"""
     core = application.core
     clock = core.clock
     due_ns = clock.now_ns() + TICK_NS
@@ -128,9 +128,10 @@ async def keep_house(application: Application) -> None:
         await asyncio.sleep(max(0, due_ns - clock.now_ns()) / SECOND)
         now_ns = clock.now_ns()
         core.counters.lagged(max(0, now_ns - due_ns))
-        application.messaging.end_silent_typing()
+        application.domains.tick(now_ns)
         if now_ns >= sweep_ns:
-            core.feeds.forget_silent(now_ns)
+            for feeds in core.feeds:
+                feeds.forget_silent(now_ns)
             application.rest.forget_idle_windows()
             sweep_ns = now_ns + SWEEP_NS
         due_ns = now_ns + TICK_NS

@@ -31,6 +31,7 @@ class Actor:
     """Who asks for something: a user, by a socket (`session`) or over HTTP (None)."""
 
     user_id: str
+    role: str
     window: SlidingWindow
     session: Session | None = None
 

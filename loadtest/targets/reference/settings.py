@@ -9,6 +9,7 @@ from loadtest.contract.development import DEVELOPMENT_SECRET
 
 RATE_WINDOW_MS = 60_000
 SCOPES = ("messages", "all")
+ASSIGNMENTS = ("auto", "manual")
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 
@@ -36,6 +37,13 @@ class Settings:
     cors_origin: str = "*"
     token_secret: str = DEVELOPMENT_SECRET
     test_hooks_wanted: bool = True
+    ring_timeout_s: float = 30.0
+    party_grace_s: float = 10.0
+    presence_grace_s: float = 5.0
+    presence_broadcast: bool = True
+    livechat_assign: str = "auto"
+    visitor_grace_s: float = 60.0
+    fault_control: str = ""
 
     @property
     def on_loopback(self) -> bool:
@@ -54,8 +62,9 @@ class Settings:
     @staticmethod
     def from_environment(environment: Mapping[str, str]) -> "Settings":
         """Reads PORT, BIND, ENABLE_WEBSOCKET, RATE_LIMIT, RATE_LIMIT_SCOPE, PING_INTERVAL, PING_TIMEOUT
-        (seconds), MAX_HTTP_BUFFER_SIZE, CORS_ORIGIN, TOKEN_SECRET, TEST_HOOKS. Raises SettingsError with
-        all faults."""
+        (seconds), MAX_HTTP_BUFFER_SIZE, CORS_ORIGIN, TOKEN_SECRET, TEST_HOOKS; RING_TIMEOUT, PARTY_GRACE,
+        PRESENCE_GRACE, VISITOR_GRACE (seconds), PRESENCE_BROADCAST, LIVECHAT_ASSIGN; FAULT_CONTROL (the
+        URL of a fault proxy that stands in front). Raises SettingsError with all faults."""
         read = _Reader(environment)
         settings = Settings(
             port=read.whole("PORT", 3000, 0, 65_535),
@@ -69,6 +78,13 @@ class Settings:
             cors_origin=read.text("CORS_ORIGIN", "*"),
             token_secret=read.text("TOKEN_SECRET", DEVELOPMENT_SECRET),
             test_hooks_wanted=read.switch("TEST_HOOKS", True),
+            ring_timeout_s=read.seconds("RING_TIMEOUT", 30.0),
+            party_grace_s=read.seconds("PARTY_GRACE", 10.0),
+            presence_grace_s=read.seconds("PRESENCE_GRACE", 5.0),
+            presence_broadcast=read.switch("PRESENCE_BROADCAST", True),
+            livechat_assign=read.choice("LIVECHAT_ASSIGN", ASSIGNMENTS),
+            visitor_grace_s=read.seconds("VISITOR_GRACE", 60.0),
+            fault_control=read.text("FAULT_CONTROL", ""),
         )
         faults = read.faults + _contradictions(settings)
         if faults:

@@ -1,0 +1,96 @@
+"""How does a device that fell back to a lesser transport get to a better one again, without missing anything?
+
+It tries every few seconds beside the way it has. When the better one lets it in, it joins its rooms there first,
+reads from both for a moment, and only then gives the old way up.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter_ns
+from typing import TYPE_CHECKING
+
+import gevent
+
+from loadtest.measure.units import SECOND
+from loadtest.users.causes import ConnectFailed
+from loadtest.users.link import ActionFailed, Link
+
+if TYPE_CHECKING:
+    from loadtest.users.device import Device
+
+EVERY_NS = 5 * SECOND
+BOTH_S = 1.0
+"""How long the old way stays beside the new: for the answers that are still to come on it."""
+
+
+class Climb:
+    """One device's attempts to get to a better transport."""
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self._greenlet: gevent.Greenlet | None = None
+
+    def start(self) -> None:
+        """Begin to try, beside everything else."""
+        self._greenlet = gevent.spawn(self._run)
+
+    def kill(self) -> None:
+        """Try no more; may be called from anywhere."""
+        if self._greenlet is not None:
+            self._greenlet.kill(block=False)
+
+    def _run(self) -> None:
+        device = self._device
+        live = device.live
+        try:
+            while device.link.transport != device.rungs[0]:
+                live.clock.sleep_until(perf_counter_ns() + EVERY_NS)
+                if live.closed or live.held or device.closed or not device.up:
+                    return  # a way back of its own begins at the top
+                self._try()
+        except Exception as bug:
+            live.fault(bug)
+
+    def _try(self) -> None:
+        device, live = self._device, self._device.live
+        for rung in device.rungs[: device.rungs.index(device.link.transport)]:
+            link = device.make_link(rung)
+            began_ns = perf_counter_ns()
+            try:
+                link.open(live.policy.connect_timeout_ns / SECOND)
+            except ConnectFailed:
+                live.recorder.count("climbs.failed")
+                link.close()
+                continue
+            self._move(link, began_ns)
+            return
+
+    def _move(self, link: Link, began_ns: int) -> None:
+        device = self._device
+        live, member = device.live, device.member
+        member.merging = True
+        try:
+            for conversation, seat in list(device.seats.items()):
+                read_ns, outcome = device.enter(conversation, seat.last_seq, link)
+                if outcome is not None:
+                    device.restore(outcome, read_ns)
+        except ActionFailed:
+            live.recorder.count("climbs.failed")
+            member.merging = False
+            link.close()
+            return
+        if not device.up:  # the old way was lost meanwhile; its way back is under way
+            member.merging = False
+            link.close()
+            return
+        old = device.link
+        device.adopt(link)
+        live.joined(link, began_ns)
+        live.recorder.count("climbs")
+        gevent.sleep(BOTH_S)
+        live.parted(old, device)
+        old.close()
+        if device.up:
+            device.catch_up()
+        gevent.sleep(BOTH_S)
+        member.merging = False

@@ -1,0 +1,402 @@
+"""What is one device of a user? A connection, the rooms it is in, and what it said and was not answered yet.
+
+A device outlives its connections: when one is lost it finds its way back (``returning.py``), with its rooms,
+its unanswered messages and its place in every conversation.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from functools import partial
+from random import Random
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, Any
+
+from loadtest.contract import Action
+from loadtest.measure.operations import Operation
+from loadtest.measure.rooms import Member, Room
+from loadtest.users import ways
+from loadtest.users.causes import REPAIRABLE, Cause, ConnectFailed
+from loadtest.users.climbing import Climb
+from loadtest.users.drops import DropRecord
+from loadtest.users.link import ActionFailed, Hearing, Link, Outcome
+from loadtest.users.returning import Return
+from loadtest.users.tokens import sign
+
+if TYPE_CHECKING:
+    from loadtest.measure.faults import Occurrence
+    from loadtest.users.said import Said
+    from loadtest.users.user import RealtimeUser
+
+KEPT = 1_000
+"""Sends kept for later at most; a browser has no such limit, a generator's memory has."""
+
+
+class Seat:
+    """A device's place in one conversation: the newest number it has seen there, and the newest it read.
+
+    talk: whether anybody may say something there; a live chat has its own words.
+    """
+
+    __slots__ = ("last_seq", "read_seq", "room", "talk")
+
+    def __init__(self, room: Room, last_seq: int, talk: bool = True) -> None:
+        self.room = room
+        self.talk = talk
+        self.last_seq = self.read_seq = last_seq
+
+
+class Device:
+    """One device. ``rungs``: the transports it may use, the best first.
+
+    link: its way at the moment, or the last one; there is none before the first ``open``.
+    """
+
+    link: Link
+
+    __slots__ = (
+        "_climb",
+        "_return",
+        "closed",
+        "drop",
+        "engine_sid",
+        "identity",
+        "link",
+        "live",
+        "member",
+        "opened_ns",
+        "outbox",
+        "recovery",
+        "rng",
+        "rungs",
+        "seats",
+        "unacked",
+        "user",
+    )
+
+    def __init__(self, user: RealtimeUser, name: str, rungs: tuple[str, ...], role: str) -> None:
+        self.user = user
+        self.live = user.live
+        self.rungs = rungs
+        self.identity: dict[str, str] = {"user": user.name, "device": f"d-{name}", "role": role}
+        self.renew()
+        # Of its own: the way back must not draw from the numbers that a user's schedule is made of.
+        self.rng = Random(f"{self.live.settings.seed}:{name}:return")
+        self.member = Member(name, rungs[0])
+        self.seats: dict[str, Seat] = {}
+        self.unacked: dict[str, Said] = {}
+        self.outbox: deque[Said] = deque()
+        self.drop: DropRecord | None = None
+        self.closed = False
+        self.opened_ns = 0
+        self.engine_sid: str | None = None
+        self.recovery: Any = None
+        self._climb: Climb | None = None
+        self._return: Return | None = None
+
+    # -- the way to the server --------------------------------------------------------------------------
+
+    def make_link(self, transport: str) -> Link:
+        """A way to the server that tells this device what it brings; not open yet."""
+        made: list[Link] = []
+        hearing = Hearing(self._heard, partial(self._lost, made), self.live.fault, self.live.record_lag)
+        made.append(ways.make_link(self, transport, hearing))
+        return made[0]
+
+    def renew(self) -> None:
+        """A new token, as the application gets one where the old has expired."""
+        live = self.live
+        identity = self.identity
+        lifetime_s = live.contract.token.lifetime_s
+        identity["token"] = sign(live.settings.token_secret, identity["user"], identity["role"], lifetime_s)
+
+    def open(self, transport: str, timeout_s: float) -> None:
+        """Connect for the first time. Raises ConnectFailed."""
+        self.link = self.make_link(transport)
+        try:
+            self.link.open(timeout_s)
+        except BaseException:
+            self.link.close()
+            raise
+        self.adopt(self.link)
+        self.live.ledger.connected(self.member, True)
+
+    def adopt(self, link: Link) -> None:
+        """An open link is the device's way from here on; whether it is heard of is its rooms' matter."""
+        member = self.member
+        self.link = link
+        self.opened_ns = perf_counter_ns()
+        member.transport, member.ordered, member.connection = link.transport, link.ordered, link.name
+        self.live.opened(link, self)
+        if link.transport != self.rungs[0] and self._climb is None:
+            self.live.recorder.count("fallbacks")
+            self._climb = Climb(self)
+            self._climb.start()
+        elif link.transport == self.rungs[0]:
+            self._climb = None
+
+    def step_back(self) -> None:
+        """It came half way in and could not go on: as if it had not come."""
+        self.live.ledger.connected(self.member, False)
+        link = getattr(self, "link", None)
+        if link is not None:
+            self.live.parted(link, self)
+            link.close()
+
+    @property
+    def up(self) -> bool:
+        """Whether what it says goes out at once."""
+        return self.member.connected and self._return is None
+
+    @property
+    def returning(self) -> bool:
+        """Whether it is on its way back."""
+        return self._return is not None
+
+    def enter(
+        self, conversation: str, since_seq: int | None, link: Link | None = None
+    ) -> tuple[int, Outcome | None]:
+        """Join a conversation and wait for the answer: (read_ns, answer). Raises ActionFailed.
+
+        The second is None where the contract knows no joining. link: another way than the device's own.
+        """
+        live, member = self.live, self.member
+        planned_ns = perf_counter_ns()
+        room = live.ledger.join_requested(conversation, member, planned_ns)
+        action = live.contract.join
+        outcome = None
+        if action is not None:
+            variables = self.variables(room=conversation, since_seq=since_seq)
+            outcome = self._join(link or self.link, action, planned_ns, variables)
+        read_ns = perf_counter_ns() if outcome is None else outcome.read_ns
+        live.ledger.joined(conversation, member, read_ns)
+        if conversation not in self.seats:
+            last_seq = 0 if outcome is None else outcome.rule.last_seq(outcome.root) or 0
+            self.seats[conversation] = Seat(room, last_seq)
+        return read_ns, outcome
+
+    def leave(self, conversation: str) -> None:
+        """Leave a conversation and wait for the answer. Raises ActionFailed."""
+        if not self.up:  # nothing can be asked, so the member is one still
+            raise ActionFailed(Cause.CLIENT, "not connected")
+        live = self.live
+        live.ledger.leave_requested(conversation, self.member, perf_counter_ns())
+        action = live.contract.leave
+        if action is not None:
+            outcome = self.link.perform(action, self.variables(room=conversation))
+            if not outcome.ok:
+                raise ActionFailed(Cause.CONNECT_ERROR, f"leaving was refused: {outcome.error}")
+        live.ledger.left(conversation, self.member, perf_counter_ns())
+        self.seats.pop(conversation, None)
+
+    def variables(self, **more: object) -> dict[str, object]:
+        """What the contract's templates may use."""
+        return {**self.identity, **more}
+
+    def _join(self, link: Link, action: Action, planned_ns: int, variables: dict[str, object]) -> Outcome:
+        live = self.live
+        begun = live.plan.begun_ns is not None and self.user.schedule is not None
+        where = live.recorder.interval if begun else live.recorder.connecting
+        interval = where(Operation.SESSION_JOIN, link.transport, planned_ns)
+        try:
+            outcome = link.perform(action, variables)
+            if not outcome.ok:
+                raise ActionFailed(Cause.CONNECT_ERROR, f"refused: {outcome.error}")
+        except ActionFailed:
+            interval.failed += 1
+            raise
+        interval.record(planned_ns, outcome.sent_ns, outcome.read_ns)
+        return outcome
+
+    # -- saying things ----------------------------------------------------------------------------------
+
+    def say(self, said: Said) -> None:
+        """Send it now, or keep it, or fail it: what a client of this policy does with it."""
+        if self.up:
+            self.link.send(said.action, said.variables, said)
+        else:
+            self.hold_or_fail(said, Cause.CLIENT, "not connected")
+
+    def hold_or_fail(self, said: Said, cause: Cause, detail: str) -> None:
+        """What cannot leave now waits for the way back, if the policy keeps such things."""
+        keeps = self.returning and self.live.policy.buffers and not said.volatile
+        if keeps and len(self.outbox) < KEPT:
+            self.outbox.append(said)
+            if self.drop is not None:
+                self.drop.buffered += 1
+            return
+        said.give_up(cause, detail)
+
+    def catch_up(self) -> None:
+        """Say again what was not answered, with the same marks, then what was kept; oldest first."""
+        again, kept = list(self.unacked.values()), list(self.outbox)
+        self.outbox.clear()
+        if self.drop is not None:
+            self.drop.resent += len(again)
+        for said in (*again, *kept):
+            self.say(said)
+
+    def drop_unsaid(self, cause: Cause, detail: str) -> None:
+        """Nobody comes back: what was kept for later fails."""
+        kept, self.outbox = self.outbox, deque()
+        for said in kept:
+            said.give_up(cause, detail)
+
+    # -- called on the hub ------------------------------------------------------------------------------
+
+    def _heard(self, name: str, args: list[Any], read_ns: int) -> None:
+        """An event of the server; the hot path."""
+        live = self.live
+        route = live.routes.get(name)
+        if route is None:
+            self._heard_other(name, args)
+            return
+        operation, delivery, per_status, watched = route
+        marker = delivery.marker(args)
+        if marker is not None:
+            member = self.member
+            member.arrived_ns = self.link.arrived_ns
+            key = f"{marker}/{delivery.status(args)}" if per_status else marker
+            entry = live.ledger.delivered(key, operation, member, read_ns)
+            if entry is not None:
+                if live.settings.fire_deliveries:
+                    live.fire("WSR", operation, read_ns - entry.planned_ns, None)
+                if self.drop is not None:
+                    self.drop.heard(entry, member, read_ns)
+                if len(self.user.devices) > 1 and entry.sender in self.user.members:
+                    self.user.heard_own(entry, member, read_ns)
+        if operation is Operation.MESSAGE_DELIVER or operation is Operation.CHAT_DELIVER:
+            seq = delivery.seq(args)
+            if seq is not None:
+                self._advance(delivery.room(args), seq)
+        if watched:
+            self.user.watch(self, operation, delivery, args, read_ns)
+        self.user.on_event(name, args)
+
+    def _advance(self, conversation: str | None, seq: int) -> None:
+        seat = self.seats.get(conversation or "")
+        if seat is None and len(self.seats) == 1:  # a contract need not say which room, if there is one
+            seat = next(iter(self.seats.values()))
+        if seat is not None and seq > seat.last_seq:
+            seat.last_seq = seq
+
+    def _heard_other(self, name: str, args: list[Any]) -> None:
+        live = self.live
+        rule = live.errors.get(name)
+        if rule is not None:
+            live.recorder.count(f"server_error.{live.contract.counted_as(rule.code(args))}")
+        elif name not in live.contract.ignored:
+            live.recorder.count("unknown_events")
+        self.user.on_event(name, args)
+
+    def restore(self, outcome: Outcome, read_ns: int) -> int:
+        """Merge what a room received meanwhile; returns how many of ours were among it."""
+        live, member = self.live, self.member
+        found = 0
+        deliveries = live.restored
+        for payload in outcome.rule.missed(outcome.root):
+            args = [payload]
+            for delivery in deliveries:
+                marker = delivery.marker(args)
+                if marker is not None:
+                    operation = Operation(delivery.operation)
+                    live.ledger.delivered(marker, operation, member, read_ns, restored=True)
+                    found += 1
+                    seq = delivery.seq(args)
+                    if seq is not None:
+                        self._advance(delivery.room(args), seq)
+                    break
+        return found
+
+    def _lost(self, made: list[Link], cause: Cause, detail: str) -> None:
+        """A link ended that we did not end; of one that is not our way any more, or not yet, that is no news."""
+        if made[0] is self.link and not self.closed:
+            self.lost(cause, detail, None)
+
+    def lost(self, cause: Cause, detail: str, fault: Occurrence | None) -> None:
+        """The connection is gone; the way back begins, if this cause and the policy have one."""
+        live = self.live
+        now_ns = perf_counter_ns()
+        live.ledger.connected(self.member, False)
+        live.link_lost(self.link)
+        if self._return is not None:  # lost again before all rooms were joined: the same outage goes on
+            self._return.cut(cause)
+            return
+        if live.stalled(now_ns, self.link.patience_ns):
+            cause, detail = Cause.GENERATOR_STALL, f"the generator itself stood still ({cause}: {detail})"
+        elif fault is None:
+            fault = live.blame(cause, now_ns)
+        if self.drop is not None:
+            self.drop.finish()
+        self.recovery = getattr(self.link, "recovery", None)
+        self.member.provoked = fault is not None
+        self.drop = DropRecord(self, cause, detail, now_ns, fault)
+        if cause in REPAIRABLE and live.policy.name != "none":
+            self._return = Return(self, self.drop)
+            self._return.start()
+        else:
+            self.drop.stay()
+            self.drop_unsaid(cause, detail)
+        if fault is None:
+            live.fire_lost(cause, detail)
+
+    def returned(self) -> None:
+        """The way back is over, one way or the other."""
+        self._return = None
+
+    def polled(self, planned_ns: int, sent_ns: int, read_ns: int, error: str | None) -> None:
+        """A poll was answered, or cut."""
+        live = self.live
+        if live.closed:
+            return
+        interval = live.recorder.interval(Operation.POLL_REQUEST, self.member.transport, planned_ns)
+        if error is None:
+            interval.record(planned_ns, sent_ns, read_ns)
+            return
+        interval.failed += 1
+        if live.strikes.under_way(read_ns) is None:
+            live.fire("GET", Operation.POLL_REQUEST, None, ConnectFailed(Cause.TRANSPORT_ERROR, error))
+
+    # -- what is done to it -----------------------------------------------------------------------------
+
+    def strike(self, strike: Occurrence) -> bool:
+        """Carry out a fault of ours; False if there was nothing to strike."""
+        if not self.up:
+            return False
+        kind = strike.fault.kind
+        if kind == "stop-reading":
+            self.link.pause_reading(True)
+            link = self.link
+            assert strike.until_ns is not None
+            lasting_ns = strike.until_ns - strike.at_ns
+            self.live.clock.call_at(perf_counter_ns() + lasting_ns, lambda: link.pause_reading(False))
+            return True
+        if kind == "bad-sid":
+            self.engine_sid = "nobody-knows-this-session"
+        if self.link.cut(reset=kind != "close"):
+            cause = Cause.TRANSPORT_CLOSE if kind == "close" else Cause.TRANSPORT_ERROR
+            self.lost(cause, f"{strike.name}: cut by the run itself", strike)
+        return True
+
+    def close(self) -> None:
+        """Part in peace; also half way in, or half way back."""
+        if self.closed:
+            return
+        self.closed = True
+        for under_way in (self._return, self._climb):
+            if under_way is not None:
+                under_way.kill()
+        self._return = self._climb = None
+        ledger, now_ns = self.live.ledger, perf_counter_ns()
+        for name in list(self.member.rooms):
+            # It goes by its own will: what is said from here on is owed to it neither now nor later.
+            ledger.leave_requested(name, self.member, now_ns)
+            ledger.left(name, self.member, now_ns)
+        ledger.connected(self.member, False)
+        if self.drop is not None:
+            self.drop.finish()
+        self.drop_unsaid(Cause.CLIENT, "the user left")
+        link = getattr(self, "link", None)
+        if link is not None:
+            self.live.parted(link, self)
+            link.close()
