@@ -2,15 +2,16 @@
 
     python -m bench [--quick] [--json FILE] [--only NAME ...] [--users N] [--seconds S]
 
-Everything is compared within one session on one server; no time in it means anything on another machine.
-Requirements are judged, but only a crash makes the exit code anything but 0.
+What is compared is compared within one session on one server; no time in it means anything on another machine.
+Requirements are judged, but only a crash makes the exit code anything but 0. A part that needs more than this
+machine allows is not run, and says so.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from bench import codec, events, machine, memory, recording
-from bench.session import QUICK, BenchError, Part, Session, Sizes, open_session
+from bench import codec, events, machine, memory, mixed, recording, storm
+from bench.session import QUICK, BenchError, Part, Refused, Session, Sizes, open_session
+from loadtest.cli.embedded import ServerFailed
 
-PARTS = ("events", "memory", "recorder", "codec", "server")
+PARTS = ("events", "memory", "recorder", "ledger", "codec", "server", "mixed", "storm")
 _WIDTH = 110  # a table cut off by a pipe's 80 columns is no table
 
 
@@ -35,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with open_session(_sizes(options), console) as session:
             parts += _measure(session, options.only or PARTS)
-    except BenchError as error:
+    except (BenchError, ServerFailed) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     for part in parts:
@@ -53,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="fewer users, short windows: a look, no proof")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every number to FILE")
     parser.add_argument("--only", nargs="+", choices=PARTS, metavar="NAME", help=" ".join(PARTS))
-    parser.add_argument("--users", type=int, help="talking users, and idle ones, instead of the default")
+    parser.add_argument("--users", type=int, help="users of every part, instead of the defaults")
     parser.add_argument("--seconds", type=float, help="length of a window instead of the default")
     return parser
 
@@ -61,28 +63,44 @@ def _parser() -> argparse.ArgumentParser:
 def _sizes(options: argparse.Namespace) -> Sizes:
     sizes = QUICK if options.quick else Sizes()
     if options.users:
-        sizes = msgspec.structs.replace(sizes, users=options.users, idle_users=options.users)
+        users = options.users
+        sizes = msgspec.structs.replace(
+            sizes, users=users, idle_users=users, mixed_users=users, storm_users=users
+        )
     if options.seconds:
-        sizes = msgspec.structs.replace(sizes, window_s=options.seconds)
+        seconds = options.seconds
+        sizes = msgspec.structs.replace(sizes, window_s=seconds, mixed_s=seconds, storm_s=seconds)
     return sizes
 
 
 def _measure(session: Session, wanted: Sequence[str]) -> list[Part]:
-    parts: list[Part] = []
-    native = None
-    if "events" in wanted:
+    native: list[events.Arm] = []
+
+    def both_arms(session: Session) -> Part:
         part, arms = events.measure(session)
-        native = arms[session.sizes.rates[-1]]
-        parts.append(part)
-    if "memory" in wanted:
-        parts.append(memory.measure(session))
-    if "recorder" in wanted:
-        parts.append(recording.measure(session))
-    if "codec" in wanted:
-        parts.append(codec.measure(session))
-    if "server" in wanted:
-        parts.append(events.server(session, native))
-    return parts
+        native.append(arms[session.sizes.rates[-1]])
+        return part
+
+    ways: dict[str, Callable[[Session], Part]] = {
+        "events": both_arms,
+        "memory": memory.measure,
+        "recorder": recording.measure,
+        "ledger": recording.ledger,
+        "codec": codec.measure,
+        "server": lambda session: events.server(session, native[0] if native else None),
+        "mixed": mixed.measure,
+        "storm": storm.measure,
+    }
+    return [_run(name, ways[name], session) for name in PARTS if name in wanted]
+
+
+def _run(name: str, way: Callable[[Session], Part], session: Session) -> Part:
+    try:
+        return way(session)
+    except Refused as refused:
+        table = Table(title=f"{name}: not run", title_justify="left", show_header=False)
+        table.add_row(str(refused))
+        return Part(name, table, [], {"not_run": str(refused)})
 
 
 def _summary(parts: Sequence[Part]) -> Table:
@@ -91,7 +109,7 @@ def _summary(parts: Sequence[Part]) -> Table:
         table.add_column(name)
     for part in parts:
         for one in part.requirements:
-            style = "green" if one.kept else "bold red"
+            style = {"PASS": "green", "FAIL": "bold red"}.get(one.verdict, "yellow")
             table.add_row(one.name, one.limit, one.measured, f"[{style}]{one.verdict}[/]")
     return table
 

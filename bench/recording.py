@@ -1,7 +1,7 @@
 """What does it cost to record a sample, and to keep the ledger of a message?
 
-Simulated seconds without sockets: a sample is a latency and a service time, and its share of the deltas
-taken each second and of their way into a book is part of its price.
+Simulated seconds without sockets: the share of the deltas taken each second and of their way into a book is
+part of every price.
 """
 
 from __future__ import annotations
@@ -10,46 +10,73 @@ from random import Random
 from statistics import median
 from time import perf_counter_ns
 
+import msgspec
 from rich.table import Table
 
 from bench.session import Part, Requirement, Session
-from bench.task import ROOM_SIZE
+from bench.task import HEARD_PER_SECOND, ROOM_SIZE, Hearing
 from loadtest.measure.book import Book
-from loadtest.measure.ledger import Ledger
-from loadtest.measure.operations import Operation
 from loadtest.measure.plan import Plan
 from loadtest.measure.recorder import Recorder
-from loadtest.measure.rooms import Member, Room
 from loadtest.measure.rows import decode_delta, encode_delta
 from loadtest.measure.units import MS, SECOND
 
 LIMIT_NS = 1000
+DELIVERY_LIMIT_NS = 3000
+ROOM_SIZES = (ROOM_SIZE, 100)
 SAMPLES_PER_SECOND = 6000
 _ROUNDS = 5
-_DELIVER = Operation.MESSAGE_DELIVER
+_COLUMNS = ("sent", "ledger told", "device hears", "deltas", "ledger in all", "device in all")
 
 
 def measure(session: Session) -> Part:
-    """Medians of several rounds."""
+    """A sample, which is a latency and a service time; medians of several rounds."""
     seconds = session.sizes.seconds
-    session.say(f"recorder and ledger: {_ROUNDS} rounds of {seconds} simulated seconds")
+    session.say(f"recorder: {_ROUNDS} rounds of {seconds} simulated seconds")
     samples = [_sample_ns(seconds) for _ in range(_ROUNDS)]
-    ledgers = [_ledger_ns(seconds) for _ in range(_ROUNDS)]
-    found = {
-        "sample, amortised": median(samples),
-        "Ledger.sent()": median(sent for sent, _ in ledgers),
-        "Ledger.delivered()": median(delivered for _, delivered in ledgers),
-    }
+    each = median(samples)
     title = f"recorder: {SAMPLES_PER_SECOND} samples a second, deltas each second"
     table = Table(title=title, title_justify="left")
     table.add_column("what")
     table.add_column("ns each", justify="right")
-    for name, value in found.items():
-        table.add_row(name, f"{value:.0f}")
-    each = found["sample, amortised"]
+    table.add_row("sample, amortised", f"{each:.0f}")
     limit = f"<= {LIMIT_NS} ns"
     kept = Requirement("recorder: sample, amortised", limit, f"{each:.0f} ns", each <= LIMIT_NS)
-    return Part("recorder", table, [kept], {**found, "samples_ns": samples, "ledger_ns": ledgers})
+    return Part("recorder", table, [kept], {"sample, amortised": each, "samples_ns": samples})
+
+
+def ledger(session: Session) -> Part:
+    """A delivery, in a small room and in a large one: what the ledger does, and the device that hears it."""
+    seconds = session.sizes.seconds
+    session.say(f"ledger: {seconds} simulated seconds in rooms of {_list(ROOM_SIZES)}")
+    found = [
+        msgspec.json.decode(session.ask("bench.arms.hearing", str(size), str(seconds)), type=Hearing)
+        for size in ROOM_SIZES
+    ]
+    title = f"ledger: {HEARD_PER_SECOND} deliveries a second, ns for each, deltas each second"
+    table = Table(title=title, title_justify="left")
+    table.add_column("room of")
+    for name in _COLUMNS:
+        table.add_column(name, justify="right")
+    for one in found:
+        costs = (one.sent_ns, one.told_ns, one.heard_ns, one.taken_ns, one.ledger_ns, one.whole_ns)
+        table.add_row(str(one.members), *(f"{cost:.0f}" for cost in costs))
+    large = found[-1]
+    kept = Requirement(
+        f"ledger: a delivery in a room of {large.members}, from its event on",
+        f"<= {DELIVERY_LIMIT_NS} ns",
+        f"{large.whole_ns:.0f} ns, the ledger alone {large.ledger_ns:.0f}",
+        large.whole_ns <= DELIVERY_LIMIT_NS,
+    )
+    return Part("ledger", table, [kept], {"rooms": [_raw(one) for one in found]})
+
+
+def _raw(one: Hearing) -> dict[str, float]:
+    return {**msgspec.structs.asdict(one), "ledger_ns": one.ledger_ns, "whole_ns": one.whole_ns}
+
+
+def _list(sizes: tuple[int, ...]) -> str:
+    return " and ".join(map(str, sizes))
 
 
 def _latencies(seconds: int) -> list[int]:
@@ -78,50 +105,3 @@ def _sample_ns(seconds: int) -> float:
         book.add("0", decode_delta(encode_delta(recorder.take())))
         taken_ns += perf_counter_ns() - began_ns
     return taken_ns / (seconds * SAMPLES_PER_SECOND)
-
-
-def _ledger_ns(seconds: int) -> tuple[float, float]:
-    """(sent, delivered): a room of ten, whose messages reach everybody."""
-    ledger = Ledger(Recorder(_plan(), "0"), "run", 10 * SECOND)
-    members = [Member(str(number), "websocket") for number in range(ROOM_SIZE)]
-    for member in members:
-        ledger.connected(member, True)
-        room = ledger.join_requested("room", member, 0)
-        ledger.joined("room", member, 0)
-    per_second = SAMPLES_PER_SECOND // ROOM_SIZE
-    sent_ns = delivered_ns = 0
-    for second in range(seconds):
-        start = second * SECOND
-        began_ns = perf_counter_ns()
-        markers = _send(ledger, room, members, start, per_second)
-        left_ns = perf_counter_ns()
-        _deliver(ledger, members, start, markers)
-        done_ns = perf_counter_ns()
-        sent_ns += left_ns - began_ns
-        delivered_ns += done_ns - left_ns
-        for marker in markers:
-            ledger.acked(marker, start + 2 * MS)
-        ledger.expire(start + SECOND)
-        ledger.recorder.take()
-    messages = seconds * per_second
-    return sent_ns / messages, delivered_ns / (messages * ROOM_SIZE)
-
-
-def _send(ledger: Ledger, room: Room, members: list[Member], start_ns: int, messages: int) -> list[str]:
-    gap_ns = SECOND // messages
-    markers = []
-    for number in range(messages):
-        sender = members[number % ROOM_SIZE]
-        marker, sequence = ledger.marker(sender)
-        now_ns = start_ns + number * gap_ns
-        ledger.sent(marker, sequence, _DELIVER, room, sender, now_ns, now_ns, True, True)
-        markers.append(marker)
-    return markers
-
-
-def _deliver(ledger: Ledger, members: list[Member], start_ns: int, markers: list[str]) -> None:
-    gap_ns = SECOND // len(markers)
-    for number, marker in enumerate(markers):
-        read_ns = start_ns + number * gap_ns + MS
-        for member in members:
-            ledger.delivered(marker, _DELIVER, member, read_ns)

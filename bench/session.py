@@ -1,18 +1,17 @@
 """How does a part of the benchmark start a server and generators, and tell what it found?
 
-One reference server serves a whole session; every generator is a process of its own, and each is ended by
-the process id it was given.
+One reference server serves a whole session, but for a part that needs it otherwise; every generator is a
+process of its own, and each is ended by the process id it was given.
 """
 
 from __future__ import annotations
 
 import contextlib
-import re
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,19 +20,27 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.task import BODY_BYTES, ROOM_SIZE, Memory, Task, Window
+from loadtest.cli.embedded import Embedded, embedded_server
+from loadtest.measure import run as run_files
+from loadtest.measure.run import Run
 
 _ROOT = Path(__file__).resolve().parent.parent
-_ARMS = _ROOT / "bench" / "arms"
-_LISTENING = re.compile(r"listening on (http://\S+)")
-_START_TIMEOUT_S = 30
+ARMS = _ROOT / "bench" / "arms"
+SCENARIOS = _ROOT / "scenarios"
 _LEAVE_TIMEOUT_S = 20
 _JOIN_TIMEOUT_S = 150
+_REFUSED = 2
+"""The exit code of a locust that found out before its run that it cannot do it."""
 
 _Found = TypeVar("_Found", Window, Memory)
 
 
 class BenchError(Exception):
     """A process did not do its part; ``str`` says which, and what it said last."""
+
+
+class Refused(BenchError):
+    """What was asked for is more than this machine allows; ``str`` says what, in one line."""
 
 
 class Sizes(msgspec.Struct, frozen=True):
@@ -46,10 +53,26 @@ class Sizes(msgspec.Struct, frozen=True):
     warmup_s: float = 4.0
     window_s: float = 15.0
     seconds: int = 20
-    """Simulated seconds of the recorder, thousands of packets of the codec."""
+    """Simulated seconds of the recorder and of the ledger, thousands of packets of the codec."""
+    mixed_users: int = 1000
+    mixed_s: float = 30.0
+    storm_users: int = 5000
+    storm_s: float = 45.0
+    """How long everybody has to come back."""
 
 
-QUICK = Sizes(users=100, idle_users=500, rounds=1, warmup_s=1.5, window_s=5.0, seconds=5)
+QUICK = Sizes(
+    users=100,
+    idle_users=500,
+    rounds=1,
+    warmup_s=1.5,
+    window_s=5.0,
+    seconds=5,
+    mixed_users=300,
+    mixed_s=25.0,
+    storm_users=500,
+    storm_s=20.0,
+)
 
 
 class Requirement(msgspec.Struct, frozen=True):
@@ -58,12 +81,13 @@ class Requirement(msgspec.Struct, frozen=True):
     name: str
     limit: str
     measured: str
-    kept: bool
+    kept: bool | None
+    """None: it could not be found out, and ``measured`` says why."""
 
     @property
     def verdict(self) -> str:
-        """PASS or FAIL."""
-        return "PASS" if self.kept else "FAIL"
+        """PASS, FAIL or UNKNOWN."""
+        return "UNKNOWN" if self.kept is None else "PASS" if self.kept else "FAIL"
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -78,11 +102,10 @@ class Part(msgspec.Struct, frozen=True):
 class Session:
     """Where the parts get their server and generators from."""
 
-    def __init__(self, sizes: Sizes, console: Console, directory: Path, url: str, server_pid: int) -> None:
+    def __init__(self, sizes: Sizes, console: Console, directory: Path, server: Embedded) -> None:
         self.sizes = sizes
         self.directory = directory
-        self.server_pid = server_pid
-        self._url = url
+        self._server = server
         self._console = console
         self._begun = time.monotonic()
         self._number = 0
@@ -98,7 +121,7 @@ class Session:
         out = self._new_directory()
         task = Task(
             answer=str(out / "answer.json"),
-            server_pid=self.server_pid,
+            server_pid=self._server.pid,
             users=sizes.users,
             rate=rate,
             seed=round_number,
@@ -113,8 +136,34 @@ class Session:
         self.say(f"{arm}, {transport}: {users} idle users")
         out = self._new_directory()
         # A rate far too low for anything to be sent, but with all that talking needs in place.
-        task = Task(str(out / "answer.json"), self.server_pid, users, 1e-6, 1, 0.0, 0.0, idle=True)
+        task = Task(str(out / "answer.json"), self._server.pid, users, 1e-6, 1, 0.0, 0.0, idle=True)
         return self._generate(arm, task, transport, out, Memory)
+
+    def scenario(
+        self,
+        file: Path,
+        users: int,
+        spawn_rate: int,
+        run_time_s: float,
+        flags: Mapping[str, str],
+        server: str | None = None,
+    ) -> Run:
+        """What a locustfile left behind; ``flags`` without ``--rt-``. Raises BenchError."""
+        out = self._new_directory()
+        words = ["-t", f"{run_time_s:g}s", *_rt({**flags, "out": str(out / "reports")})]
+        log = self._locust(file, server or self._server, users, spawn_rate, words, None, out, run_time_s)
+        try:
+            return run_files.read(out / "reports" / run_files.LATEST)
+        except run_files.RunError:
+            raise BenchError(f"{file.stem}: no run; its last words:\n{_tail(log)}") from None
+
+    def ask(self, module: str, *arguments: str) -> bytes:
+        """What a module prints that needs a process of its own. Raises BenchError."""
+        command = [sys.executable, "-m", module, *arguments]
+        done = subprocess.run(command, cwd=_ROOT, capture_output=True, check=False)
+        if done.returncode:
+            raise BenchError(f"{module} failed:\n{done.stderr.decode(errors='replace').strip()}")
+        return done.stdout
 
     def _new_directory(self) -> Path:
         self._number += 1
@@ -123,58 +172,63 @@ class Session:
         return path
 
     def _generate(self, arm: str, task: Task, transport: str, out: Path, kind: type[_Found]) -> _Found:
-        command = [sys.executable, "-m", "locust", "-f", str(_ARMS / f"{arm}.py"), "--headless"]
-        command += ["--only-summary", "-H", self._url, "-u", str(task.users), "-r", "200"]
-        if arm == "native":
-            flags = {
-                "transport": transport,
-                "rate": f"{task.rate * 3600:.9f}/h",
-                "seed": str(task.seed),
-                "room-size": str(ROOM_SIZE),
-                "payload-bytes": str(BODY_BYTES),
-                "warmup": f"{task.warmup_s:g}s",
-                "drain": "1s",
-                "out": str(out / "reports"),
-            }
-            command += [word for name, value in flags.items() for word in (f"--rt-{name}", value)]
-        log = out / "locust.log"
-        with log.open("wb") as sink:
-            process = subprocess.Popen(command, cwd=_ROOT, env=task.environment(), stdout=sink, stderr=sink)
-        try:
-            process.wait(_JOIN_TIMEOUT_S + task.warmup_s + task.window_s)
-        except subprocess.TimeoutExpired:
-            pass
-        finally:
-            _end(process)
+        flags = {
+            "transport": transport,
+            "rate": f"{task.rate * 3600:.9f}/h",
+            "seed": str(task.seed),
+            "room-size": str(ROOM_SIZE),
+            "payload-bytes": str(BODY_BYTES),
+            "warmup": f"{task.warmup_s:g}s",
+            "drain": "1s",
+            "out": str(out / "reports"),
+        }
+        words = _rt(flags) if arm == "native" else []
+        seconds = task.warmup_s + task.window_s
+        log = self._locust(
+            ARMS / f"{arm}.py", self._server, task.users, 200, words, task.environment(), out, seconds
+        )
         try:
             return msgspec.json.decode(Path(task.answer).read_bytes(), type=kind)
         except FileNotFoundError:
             raise BenchError(f"{arm}: no answer; its last words:\n{_tail(log)}") from None
 
+    def _locust(
+        self,
+        file: Path,
+        server: str,
+        users: int,
+        spawn_rate: int,
+        words: list[str],
+        environment: Mapping[str, str] | None,
+        out: Path,
+        seconds: float,
+    ) -> Path:
+        """Run a locustfile to its end, which is due ``seconds`` after everybody is in; where its words are."""
+        command = [sys.executable, "-m", "locust", "-f", str(file), "--headless", "--only-summary"]
+        command += ["-H", server, "-u", str(users), "-r", str(spawn_rate), *words]
+        log = out / "locust.log"
+        with log.open("wb") as sink:
+            process = subprocess.Popen(command, cwd=_ROOT, env=environment, stdout=sink, stderr=sink)
+        try:
+            process.wait(_JOIN_TIMEOUT_S + seconds)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            _end(process)
+        if process.returncode == _REFUSED:
+            raise Refused(_tail(log, 1))
+        return log
+
+
+def _rt(flags: Mapping[str, str]) -> list[str]:
+    return [word for name, value in flags.items() for word in (f"--rt-{name}", value)]
+
 
 @contextlib.contextmanager
 def open_session(sizes: Sizes, console: Console) -> Iterator[Session]:
-    """A server and a scratch directory, both gone afterwards. Raises BenchError."""
-    with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
-        directory = Path(scratch)
-        log = directory / "server.log"
-        command = [sys.executable, "-m", "loadtest", "serve", "--port", "0", "--rate-limit", "0"]
-        with log.open("wb") as sink:
-            process = subprocess.Popen(command, cwd=_ROOT, stdout=sink, stderr=sink)
-        try:
-            yield Session(sizes, console, directory, _address(process, log), process.pid)
-        finally:
-            _end(process)
-
-
-def _address(process: subprocess.Popen[bytes], log: Path) -> str:
-    deadline = time.monotonic() + _START_TIMEOUT_S
-    while time.monotonic() < deadline and process.poll() is None:
-        found = _LISTENING.search(log.read_text())
-        if found:
-            return found[1]
-        time.sleep(0.05)
-    raise BenchError(f"the server did not start:\n{_tail(log)}")
+    """A server and a scratch directory, both gone afterwards. Raises BenchError and ServerFailed."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as scratch, embedded_server() as server:
+        yield Session(sizes, console, Path(scratch), server)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -188,5 +242,5 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _tail(log: Path) -> str:
-    return "\n".join(log.read_text(errors="replace").splitlines()[-20:])
+def _tail(log: Path, lines: int = 20) -> str:
+    return "\n".join(log.read_text(errors="replace").strip().splitlines()[-lines:])

@@ -16,6 +16,8 @@ from loadtest.measure.histogram import Counts
 VARIABLE = "BENCH_TASK"
 ROOM_SIZE = 10
 BODY_BYTES = 150
+HEARD_PER_SECOND = 6000
+"""Copies of messages in a simulated second."""
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -71,6 +73,31 @@ class Memory(msgspec.Struct, frozen=True):
     def per_user(self) -> float:
         """Bytes of memory that one user takes."""
         return (self.rss_with - self.rss_before) / self.users
+
+
+class Hearing(msgspec.Struct, frozen=True):
+    """What a delivery costs in a room of ``members``: ns for each copy that somebody else than its sender got.
+
+    sent: the message's own part, from its mark to its ack. told: the ledger alone is told of the copy. heard:
+    a device hears the event, finds the mark in it, and tells the ledger. taken: the deltas of each second and
+    their way into a book.
+    """
+
+    members: int
+    sent_ns: float
+    told_ns: float
+    heard_ns: float
+    taken_ns: float
+
+    @property
+    def ledger_ns(self) -> float:
+        """All that ledger and recorder do for it."""
+        return self.sent_ns + self.told_ns + self.taken_ns
+
+    @property
+    def whole_ns(self) -> float:
+        """The same, from the event on."""
+        return self.sent_ns + self.heard_ns + self.taken_ns
 
 
 def given() -> Task:

@@ -53,25 +53,38 @@ def bandwidth(rows: Iterable[TrafficRow], series: Mapping[Name, Series]) -> list
     return [_row(parts, _deliveries(series, name[0])) for name, parts in sorted(found.items())]
 
 
-def _deliveries(series: Mapping[Name, Series], transport: str) -> int:
-    names = (Operation.MESSAGE_DELIVER, Operation.MESSAGE_ECHO)
-    wanted = [Name(name, transport, Phase.MEASURE.value) for name in names]
-    return sum(series[name].latency.n for name in wanted if name in series)
+SAID = (Operation.MESSAGE_DELIVER, Operation.MESSAGE_ECHO, Operation.MESSAGE_RESYNC)
+"""Messages; signals, read marks and acknowledgements are what they cost."""
+OTHER = (Operation.CALL_RING, Operation.CHAT_DELIVER)
+"""What has bytes of its own, that no message should be billed for."""
 
 
-def _row(parts: list[TrafficRow], delivered: int) -> Bandwidth:
+def _deliveries(series: Mapping[Name, Series], transport: str) -> int | None:
+    """Delivered messages of the measured phase; None where the bytes are not theirs alone."""
+
+    def came(operations: tuple[Operation, ...]) -> int:
+        names = [Name(name, transport, Phase.MEASURE.value) for name in operations]
+        return sum(series[name].latency.n for name in names if name in series)
+
+    messages = came(SAID)
+    return None if messages and came(OTHER) else messages
+
+
+def _row(parts: list[TrafficRow], delivered: int | None) -> Bandwidth:
     whole = parts[0]
     for part in parts[1:]:
         whole = whole.plus(part)
     why: dict[str, str] = {}
     total = whole.bytes_sent + whole.bytes_received
     wire = _wire(parts, total, why)
-    deliveries = delivered if whole.regime == ACTIVE else 0
+    deliveries = (delivered or 0) if whole.regime == ACTIVE else 0
     per_delivery = None
     if deliveries:
         per_delivery = round(total / deliveries, 3)
+    elif whole.regime == ACTIVE and delivered is None:
+        why["bytes_per_delivery"] = "calls and live chats share these bytes with the messages"
     elif whole.regime == ACTIVE:
-        why["bytes_per_delivery"] = "nothing was delivered"
+        why["bytes_per_delivery"] = "no message was delivered"
     else:
         why["bytes_per_delivery"] = f"{whole.regime}: no messages belong to it"
     per_hour = None

@@ -20,7 +20,9 @@ from loadtest.measure.run import Run
 from loadtest.measure.units import SECOND, ms
 
 TOLERANCE = 1.1
-"""A p95 up to this many times the one before counts as no different from it."""
+SLACK_MS = 1.0
+"""A p95 up to this many times the one before counts as no different from it, and neither does one that is a
+millisecond longer: the p95 of single seconds of a fast server differ by that much on any day."""
 ENOUGH = 20
 """Deliveries that a second must have for its p95 to be looked at."""
 _LOADED = (Phase.WARMUP, Phase.MEASURE)
@@ -73,7 +75,7 @@ class Deliveries:
             reason = f"no p95 before it: {before.why['service_ms.p95']}"
         else:
             stop = min([self._stop, *(other.start for other in self._storms if other.start > storm.start)])
-            settled_s, reason = self._settled(at_ns, during, stop, before.service_ms.p95 * TOLERANCE)
+            settled_s, reason = self._settled(at_ns, during, stop, _limit_ms(before.service_ms.p95))
         why = {"settled_s": reason} if reason else {}
         if before is None:
             why["before"] = reason
@@ -94,7 +96,7 @@ class Deliveries:
         """(seconds from the injection, why not): the first good second after the last bad one of the storm."""
         left = [second for second in during if self._p95_ms(second) > limit_ms]
         if not left:
-            return None, "it never left it: in no second was the p95 more than 10 % higher"
+            return None, "it never left it: in no second was the p95 more than 10 % and 1 ms higher"
         for second in range(left[-1] + 1, stop):
             if 0 <= self._p95_ms(second) <= limit_ms:
                 return round((second * SECOND - at_ns) / SECOND, 6), ""
@@ -106,3 +108,7 @@ class Deliveries:
         if service is None or service.n < ENOUGH:
             return -1.0
         return ms(service.quantile(0.95) or 0)
+
+
+def _limit_ms(before_ms: float) -> float:
+    return max(before_ms * TOLERANCE, before_ms + SLACK_MS)

@@ -26,6 +26,8 @@ from loadtest.measure.plan import Phase
 from loadtest.measure.run import Run
 from loadtest.measure.units import MS, SECOND, ms, say_ms, say_seconds
 
+MAIN = (Operation.MESSAGE_DELIVER, Operation.CALL_RING, Operation.CHAT_DELIVER)
+"""What people mostly do, the first that a run has."""
 VALID, SUSPECT, INVALID = "valid", "suspect", "invalid"
 
 
@@ -194,8 +196,10 @@ def readings(workers: list[Vitals], scale: Scale) -> list[Reading]:
 
 
 def scale_of(run: Run) -> Scale:
-    """The system's own times in the measured phase, outside of storms."""
-    deliver = measured(run, Operation.MESSAGE_DELIVER, without=storm.seconds(run))
+    """The system's own times in the measured phase, outside of storms: of what its people mostly do."""
+    stormy = storm.seconds(run)
+    all_of = [measured(run, operation, without=stormy) for operation in MAIN]
+    deliver = next((one for one in all_of if one.latency.n), all_of[0])
     return Scale(
         deliver.latency.quantile(0.99, of=deliver.expected) if deliver.latency.n else None,
         deliver.service.quantile(0.5) if deliver.service.n else None,

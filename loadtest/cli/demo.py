@@ -11,21 +11,25 @@ import typer
 
 USAGE, NOTHING_MEASURED = 2, 5
 ARMS = ("websocket", "interval-polling")
+SCENARIO = "mixed"
+FAULT = "abort@10~0.3"
+"""In the middle of it, three in ten lose their connection."""
 
 
 def demo(
-    users: Annotated[int, typer.Option(min=2, help="How many people chat.")] = 100,
-    seconds: Annotated[int, typer.Option("--time", min=15, help="Seconds for each transport.")] = 60,
+    users: Annotated[int, typer.Option(min=2, help="How many people take part.")] = 100,
+    seconds: Annotated[int, typer.Option("--time", min=30, help="Seconds for each transport.")] = 75,
     rate: Annotated[str, typer.Option(help="Messages each of them sends.")] = "6/m",
     seed: Annotated[int, typer.Option(help="The same seed asks the same at the same moments.")] = 1,
     out: Annotated[Path, typer.Option(help="Where the runs and the page go.")] = Path("reports"),
 ) -> None:
-    """Chat over WebSocket, then over 1.5 s polling, against the embedded server; one page for both."""
+    """Chat, call and ask for help, over WebSocket and then over polling, with a drop in the middle; one page."""
     from loadtest.cli.embedded import ServerFailed, embedded_server
     from loadtest.cli.locust_run import RunFailed
     from loadtest.measure.run import RunError, check_writable
 
     flags = ["-u", str(users), "-r", str(max(1, users // 2)), "--rt-rate", rate, "--rt-seed", str(seed)]
+    flags += ["--rt-fault", FAULT]
     try:
         check_writable(out)
         with embedded_server() as url:
@@ -50,9 +54,9 @@ def _both(flags: list[str], out: Path, seconds: int) -> list[Path]:
     runs: list[Path] = []
     columns = (TextColumn("{task.description:<28}"), BarColumn(), TimeRemainingColumn())
     with Progress(*columns) as progress:
-        bar = progress.add_task("chatting", total=seconds * len(ARMS))
+        bar = progress.add_task("talking", total=seconds * len(ARMS))
         for index, transport in enumerate(ARMS):
-            progress.update(bar, description=f"chatting over {transport}")
+            progress.update(bar, description=f"talking over {transport}")
             done = index * seconds
 
             def tick(elapsed: float, done: int = done) -> None:
@@ -60,7 +64,7 @@ def _both(flags: list[str], out: Path, seconds: int) -> list[Path]:
 
             arm = [*flags, "--rt-transport", transport]
             try:
-                runs.append(run_scenario("messaging", arm, out, seconds, tick))
+                runs.append(run_scenario(SCENARIO, arm, out, seconds, tick))
             except Interrupted as cut:
                 return [*runs, cut.path] if cut.path else runs
         progress.update(bar, completed=seconds * len(ARMS), description="writing the page")

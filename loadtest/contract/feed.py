@@ -15,6 +15,7 @@ class Feed(Table, frozen=True, kw_only=True):
 
     name: Name
     path: Annotated[TextTemplate, Url]
+    operations: tuple[Operation, ...] = ()
     interval_ms: Millis
     cursor: Name
     items_at: JsonPath = msgspec.field(name="items")
@@ -26,8 +27,11 @@ class Feed(Table, frozen=True, kw_only=True):
     ok_statuses: Statuses = msgspec.field(default=(200,), name="ok")
     unchanged: tuple[Status, ...] = (304,)
     expired: tuple[Status, ...] = (410,)
-    operations: tuple[Operation, ...] = ()
     expired_cursor_at: JsonPath | None = msgspec.field(default=None, name="expired_cursor")
+
+    def carries(self, operation: str) -> bool:
+        """Whether it may bring that operation; one that does not say what it carries may bring any."""
+        return not self.operations or operation in self.operations
 
     def target(self, variables: Variables, cursor: str | None = None) -> str:
         """The request target; without a cursor, the question where the feed stands now."""

@@ -3,39 +3,34 @@
 One Struct per table of the TOML file; docs/contract.md explains each key.
 """
 
-import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Annotated, Final, Literal
 
 import msgspec
 
-from loadtest.contract.answers import AckRule, HttpCall
+from loadtest.contract.actions import Action, Authenticate, Calls, Chats, Presence, Typing
+from loadtest.contract.delivery import Delivery, ErrorEvent
 from loadtest.contract.feed import Feed
 from loadtest.contract.path import JsonPath
-from loadtest.contract.table import (
-    Count,
-    Expect,
-    Given,
-    Millis,
-    Name,
-    Operation,
-    Status,
-    Table,
-    Url,
-    text,
-    whole,
-)
-from loadtest.contract.template import Template, TextTemplate, Variables, as_text
+from loadtest.contract.table import Count, Expect, Given, Millis, Name, Operation, Status, Table, Url, text
+from loadtest.contract.template import Template, TextTemplate, Variables
 
 FORMAT: Final = 1  # the newest format of the file that this release reads
 
-# <run>:<sender>:<n>, not starting in the middle of a word: a marker cut in front would be another marker.
-MARKER: Final = re.compile(r"(?<![\w-])[\w-]+:[\w.@-]+:[0-9]+")
+Need = Literal["calls", "live chat", "presence"]
+"""What users may need beyond conversations."""
 
-
-Args = Annotated[Template, Expect(list)]
-_NO_ARGS: Final = Template.parse([])
+# By need: the table with its actions, what they must hear of, and what they cannot do without.
+_NEEDS: Final[Mapping[Need, tuple[str, tuple[Operation, ...], str]]] = {
+    "calls": ("calls", ("call.ring", "call.answer", "call.decline", "call.status"), "call"),
+    "live chat": (
+        "chats",
+        ("chat.assign", "chat.deliver", "chat.status", "presence.deliver"),
+        "ask for help in a live chat",
+    ),
+    "presence": ("presence", ("presence.deliver",), "ask who is there"),
+}
 
 
 class Health(Table, frozen=True, kw_only=True):
@@ -105,162 +100,10 @@ class Headers(Table, frozen=True, kw_only=True):
                 yield kind, 'no Host among the headers, HTTP/1.1 needs ["Host", "${host}"]'
 
 
-class Authenticate(Table, frozen=True, kw_only=True):
-    """What a socket says once it is connected. With neither ``ack`` nor ``wait``, saying it is enough."""
-
-    emit: Name
-    args_template: Args = msgspec.field(default=_NO_ARGS, name="args")
-    ack: AckRule | None = None
-    wait: Name | None = None
-
-    def args(self, variables: Variables) -> list[object]:
-        """The arguments of the event."""
-        return self.args_template.render(variables)  # type: ignore[return-value]  # Expect(list)
-
-
-class Action(Table, frozen=True, kw_only=True):
-    """Something a user does: an event, the HTTP request that does the same, or both."""
-
-    emit: Name | None = None
-    args_template: Args = msgspec.field(default=_NO_ARGS, name="args")
-    ack: AckRule | None = None
-    http: HttpCall | None = None
-
-    def args(self, variables: Variables) -> list[object]:
-        """The arguments of the event."""
-        return self.args_template.render(variables)  # type: ignore[return-value]  # Expect(list)
-
-    def problems(self) -> Iterator[tuple[str, str]]:
-        """As in Table."""
-        if self.emit is None and self.http is None:
-            yield "emit", 'missing, as is "http": an action needs at least one of them'
-        if self.emit is None and self.ack is not None:
-            yield "ack", 'nothing is emitted that could be acknowledged, "emit" is missing'
-
-
-class Typing(Table, frozen=True, kw_only=True):
-    """The signal that somebody is writing, and its end."""
-
-    start: Action
-    stop: Action | None = None
-
-
-class Calls(Table, frozen=True, kw_only=True):
-    """How users call each other. ``status``: the question what became of a call."""
-
-    initiate: Annotated[Action, Given("callee", "marker")]
-    answer: Annotated[Action, Given("call", "marker")]
-    decline: Annotated[Action, Given("call", "marker")]
-    end: Annotated[Action, Given("call", "marker")]
-    status: Annotated[Action | None, Given("call")] = None
-    ring_timeout_ms: Millis = 30_000
-
-
-class Chats(Table, frozen=True, kw_only=True):
-    """How visitors and operators talk. ``online``: an operator says whether it is there, and for how many."""
-
-    start: Annotated[Action, Given("topic", "marker")]
-    message: Annotated[Action, Given("chat", "body", "marker")]
-    close: Annotated[Action, Given("chat", "marker")]
-    online: Annotated[Action, Given("status", "capacity", "marker")]
-    accept: Annotated[Action | None, Given("chat", "marker")] = None
-
-
-class Presence(Table, frozen=True, kw_only=True):
-    """How one asks who is there."""
-
-    get: Annotated[Action, Given("users")]
-
-
 class Token(Table, frozen=True, kw_only=True):
-    """What a user proves itself with."""
+    """What users prove themselves with. ``lifetime_s``: for how long one is good, from its making."""
 
     lifetime_s: Count = 86_400
-
-
-class Delivery(Table, frozen=True, kw_only=True):
-    """An event that brings something to a receiver, and how to tell what it brings.
-
-    ``args`` below: the event's arguments. A payload from a feed or from ``missed`` is ``[payload]``.
-    """
-
-    operation: Operation
-    on: Name
-    marker_at: JsonPath | None = msgspec.field(default=None, name="marker")
-    marker_in_at: JsonPath | None = msgspec.field(default=None, name="marker_in")
-    marker_pattern: re.Pattern[str] = MARKER
-    room_at: JsonPath | None = msgspec.field(default=None, name="room")
-    seq_at: JsonPath | None = msgspec.field(default=None, name="seq")
-    sender_at: JsonPath | None = msgspec.field(default=None, name="sender")
-    subject_at: JsonPath | None = msgspec.field(default=None, name="subject")
-    status_at: JsonPath | None = msgspec.field(default=None, name="status")
-    operator_at: JsonPath | None = msgspec.field(default=None, name="operator")
-    reason_at: JsonPath | None = msgspec.field(default=None, name="reason")
-    recipients: Literal["room", "others", "user", "both"] = "room"
-    volatile: bool = False
-
-    def marker(self, args: object) -> str | None:
-        """The marker that travelled with it; None if it is somebody else's."""
-        if self.marker_at is not None:
-            return text(self.marker_at, args)
-        if self.marker_in_at is None:
-            return None
-        found = self.marker_pattern.search(text(self.marker_in_at, args) or "")
-        return found.group() if found else None
-
-    def room(self, args: object) -> str | None:
-        """The conversation it belongs to, as ``${room}`` has it."""
-        return text(self.room_at, args)
-
-    def seq(self, args: object) -> int | None:
-        """Its number within the room."""
-        return whole(self.seq_at, args)
-
-    def sender(self, args: object) -> str | None:
-        """Who caused it, or whom it is about, as ``${user}`` has it."""
-        return text(self.sender_at, args)
-
-    def subject(self, args: object) -> str | None:
-        """The call or the chat it is about, as ``${call}`` or ``${chat}`` has it."""
-        return text(self.subject_at, args)
-
-    def status(self, args: object) -> str | None:
-        """What has become of its subject, or of its sender."""
-        return text(self.status_at, args)
-
-    def operator(self, args: object) -> str | None:
-        """The operator who takes part, as ``${user}`` has it."""
-        return text(self.operator_at, args)
-
-    def reason(self, args: object) -> str | None:
-        """Why it came about: ``new`` or ``reassigned``."""
-        return text(self.reason_at, args)
-
-    def problems(self) -> Iterator[tuple[str, str]]:
-        """As in Table."""
-        told = self.sender_at is not None and self.status_at is not None  # an event nobody of ours caused
-        if self.marker_at is None and self.marker_in_at is None and not told:
-            yield "marker", 'missing, as is "marker_in": nothing says which message this is'
-        if self.marker_at is not None and self.marker_in_at is not None:
-            yield "marker_in", '"marker" says where the marker is already, keep one of them'
-
-
-class ErrorEvent(Table, frozen=True, kw_only=True):
-    """An event by which the server says that something went wrong."""
-
-    on: Name
-    code_at: JsonPath | None = msgspec.field(default=None, name="code")
-    marker_at: JsonPath | None = msgspec.field(default=None, name="marker")
-    count_as: Mapping[str, Name] = MappingProxyType({})
-
-    def code(self, args: object) -> str | None:
-        """The server's code."""
-        value = self.code_at.read(args) if self.code_at else None
-        return None if value is None else as_text(value)
-
-    def marker(self, args: object) -> str | None:
-        """The marker of the message that was refused, if the event names it."""
-        return text(self.marker_at, args)
 
 
 class RateLimit(Table, frozen=True, kw_only=True):
@@ -324,31 +167,40 @@ class Contract(Table, frozen=True, kw_only=True):
         return next((rule.count_as[code] for rule in self.errors if code in rule.count_as), code)
 
     def feeds_for(self, operations: Collection[str]) -> tuple[Feed, ...]:
-        """The feeds that carry any of these operations; a feed that does not say what it carries, carries all."""
-        return tuple(
-            feed
-            for feed in self.feeds
-            if not feed.operations or any(one in operations for one in feed.operations)
-        )
+        """The feeds to poll in order to hear of these operations, in the order of the file.
 
-    def missing_for(self, need: str, polling: bool) -> str | None:
-        """What this contract lacks for users who need ``calls`` or ``live chat``, in one line; None: nothing."""
-        table: Calls | Chats | None = self.calls
-        what, wanted = "calls", "call.ring"
-        if need != "calls":
-            table, what, wanted = self.chats, "chats", "chat.assign"
-        lacks = f'contract "{self.name}": has no'
-        if table is None:
-            return f"{lacks} [{what}], so there is no {need} with this server"
-        if all(delivery.operation != wanted for delivery in self.deliveries):
-            return f"{lacks} [[deliveries]] of {wanted}, so nothing says how {need} arrive"
-        if polling:
-            actions = msgspec.structs.asdict(table).items()
-            without = [name for name, one in actions if isinstance(one, Action) and one.http is None]
-            if without:
-                return f"{lacks} {what}.{without[0]}.http, which polling users need"
-            if not self.feeds_for((wanted,)):
-                return f"{lacks} [[feeds]] with {wanted}, which polling users need"
+        What several feeds carry costs no further feed if one of them is polled for something else anyway. A
+        feed that does not say what it carries is always polled, and spares no other.
+        """
+        carriers = [[feed for feed in self.feeds if one in feed.operations] for one in operations]
+        sure = [feed for feed in self.feeds if not feed.operations]
+        sure += [found[0] for found in carriers if len(found) == 1]
+        more = [found for found in carriers if not any(feed in sure for feed in found)]
+        needed = [*sure, *(feed for found in more for feed in found)]
+        return tuple(feed for feed in self.feeds if feed in needed)
+
+    def missing_for(self, kind: Need, polling: bool) -> str | None:
+        """What this contract lacks for users with that need, in one line; None: nothing.
+
+        ``polling``: some of them have no socket.
+        """
+        table, operations, act = _NEEDS[kind]
+        actions: Table | None = getattr(self, table)
+        lacks, so = f'contract "{self.name}": has no', f"so users cannot {act}"
+        if actions is None:
+            return f"{lacks} [{table}], {so}"
+        for one in operations:
+            if all(delivery.operation != one for delivery in self.deliveries):
+                return f"{lacks} [[deliveries]] of {one}, {so}"
+        if not polling:
+            return None
+        so = f"so users without a socket cannot {act}"
+        for name, action in msgspec.structs.asdict(actions).items():
+            if isinstance(action, Action) and action.http is None:
+                return f"{lacks} {table}.{name}.http, {so}"
+        for one in operations:
+            if not any(feed.carries(one) for feed in self.feeds):
+                return f"{lacks} [[feeds]] with {one}, {so}"
         return None
 
     def feed(self, name: str) -> Feed | None:
@@ -357,15 +209,28 @@ class Contract(Table, frozen=True, kw_only=True):
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """As in Table."""
-        yield from _twice("feeds", "name", [feed.name for feed in self.feeds])
-        yield from _twice("errors", "on", [rule.on for rule in self.errors])
+        yield from _twice((f"feeds[{index}]", ".name", feed.name) for index, feed in enumerate(self.feeds))
+        yield from _twice(self._events())
         if self.feeds and self.headers is None:
             yield "headers", "missing, [[feeds]] make polling users, and their requests need headers"
         if self.feeds and isinstance(self.send, Action) and self.send.http is None:
             yield "send.http", "missing, [[feeds]] make polling users, who send over HTTP"
 
+    def _events(self) -> Iterator[tuple[str, str, str]]:
+        """Everything that says what becomes of an event: only the first of a name would ever be asked."""
+        for index, delivery in enumerate(self.deliveries):
+            yield f"deliveries[{index}]", ".on", delivery.on
+        for index, rule in enumerate(self.errors):
+            yield f"errors[{index}]", ".on", rule.on
+        for index, event in enumerate(self.ignored):
+            yield f"ignored[{index}]", "", event
 
-def _twice(table: str, key: str, values: list[str]) -> Iterator[tuple[str, str]]:
-    for index, value in enumerate(values):
-        if value and value in values[:index]:
-            yield f"{table}[{index}].{key}", f"{value!r} is taken by {table}[{values.index(value)}]"
+
+def _twice(named: Iterable[tuple[str, str, str]]) -> Iterator[tuple[str, str]]:
+    """Names that are there already, among (place, key in it, name)."""
+    places: dict[str, str] = {}
+    for place, key, name in named:
+        if name in places:
+            yield f"{place}{key}", f"{name!r} is taken by {places[name]}"
+        elif name:  # a faulty one is empty
+            places[name] = place

@@ -3,6 +3,7 @@
 A string that is exactly one ``${name}`` becomes the variable with its type; inside longer text a variable is
 written as text (null as nothing, other values that are not text as JSON). ``$${`` stands for a plain ``${``.
 A table key whose value is exactly a variable that is null is left out: that is how JSON says "not given".
+In a request path values are percent-encoded, and a list becomes its values with commas in between.
 """
 
 import re
@@ -97,6 +98,8 @@ def as_text(value: object) -> str:
 
 
 def _quoted(value: object) -> str:
+    if isinstance(value, (list, tuple)):
+        return ",".join([quote(as_text(one), safe="") for one in value])
     return quote(as_text(value), safe="")
 
 

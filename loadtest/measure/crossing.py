@@ -31,12 +31,19 @@ class Crossing:
         moments = f"{(planned_ns - start) // US}.{(sent_ns - start) // US}"
         return f"{self._run}:{member.name}@{moments}:{member.sequence}"
 
-    def sent(self, operation: Operation, sender: Member, planned_ns: int) -> None:
+    def sent(self, operation: Operation, transport: str, planned_ns: int) -> None:
         """Something left for one receiver elsewhere, which will take it back from the lost."""
-        interval = self._recorder.interval(operation.value, sender.transport, planned_ns)
-        interval.expected += 1
-        interval.lost += 1
-        self._recorder.count(f"{CROSSING}{operation.value}")
+        self._owe(operation, transport, planned_ns, 1)
+
+    def recalled(self, operation: Operation, transport: str, planned_ns: int) -> None:
+        """It did not go elsewhere after all."""
+        self._owe(operation, transport, planned_ns, -1)
+
+    def _owe(self, operation: Operation, transport: str, planned_ns: int, by: int) -> None:
+        interval = self._recorder.interval(operation.value, transport, planned_ns)
+        interval.expected += by
+        interval.lost += by
+        self._recorder.count(f"{CROSSING}{operation.value}", by)
 
     def came(self, marker: str, operation: Operation, member: Member, read_ns: int) -> bool:
         """Whether a marker of this run is another process's; settles what that one cannot settle."""

@@ -16,17 +16,20 @@ class Audience(NamedTuple):
 
     owed: who must get it, the sender among them if it must. open_to: who may get it; a copy counts as expected
     from the moment it comes, or from ``Ledger.owe``. legal: whose copy is counted nowhere; the sender's always.
+    away: who is not connected, and must get it with what is restored.
     """
 
     owed: frozenset[Member]
     open_to: frozenset[Member] = frozenset()
     legal: frozenset[Member] = frozenset()
+    away: frozenset[Member] = frozenset()
 
 
 class Entry:
     """A message under way. ``expected`` shrinks when a debt is excused; ``seen`` are the settled ones.
 
-    open_to: who may get a copy without being owed one. legal: whose copy is nobody's business.
+    open_to: who may get a copy without being owed one. legal: whose copy is nobody's business. transport: how
+    the sender was connected; by now it may be connected otherwise, and still the row is this one's.
     """
 
     __slots__ = (
@@ -50,6 +53,7 @@ class Entry:
         "sender",
         "sent_ns",
         "sequence",
+        "transport",
         "wants_ack",
     )
 
@@ -73,4 +77,5 @@ class Entry:
     sender: Member
     sent_ns: int
     sequence: int
+    transport: str
     wants_ack: bool

@@ -121,10 +121,15 @@ class Ledger:
         member.sequence += 1
         return self._crossing.marker(member, planned_ns, sent_ns), member.sequence
 
-    def sent_across(self, operation: Operation, sender: Member, planned_ns: int) -> None:
+    def sent_across(self, operation: Operation, transport: str, planned_ns: int) -> None:
         """Something left for one receiver in another process."""
         if not self._closed:
-            self._crossing.sent(operation, sender, planned_ns)
+            self._crossing.sent(operation, transport, planned_ns)
+
+    def recall_across(self, operation: Operation, transport: str, planned_ns: int) -> None:
+        """It has turned out that nobody in another process is owed it."""
+        if not self._closed:
+            self._crossing.recalled(operation, transport, planned_ns)
 
     def sent(
         self,
@@ -187,7 +192,7 @@ class Ledger:
     ) -> Entry:
         entry = Entry()
         entry.marker, entry.sequence, entry.operation = marker, sequence, operation
-        entry.room, entry.sender = room, sender
+        entry.room, entry.sender, entry.transport = room, sender, sender.transport
         entry.planned_ns, entry.sent_ns, entry.deadline_ns = planned_ns, sent_ns, sent_ns + self.deadline_ns
         entry.seen, entry.offline, entry.open_to = set(), _NOBODY, _NOBODY
         entry.acked_ns, entry.expired, entry.refused, entry.wants_ack = None, False, False, False
@@ -200,11 +205,14 @@ class Ledger:
         if self._closed:
             entry.expected = _NOBODY
             return entry
-        entry.deliver = self.recorder.interval(
-            entry.operation.value, entry.sender.transport, entry.planned_ns
-        )
+        recorder, planned_ns = self.recorder, entry.planned_ns
+        entry.deliver = recorder.interval(entry.operation.value, entry.transport, planned_ns)
         entry.deliver.expected += len(to.owed)
-        entry.expected, entry.open_to = to.owed, to.open_to
+        if to.away:
+            entry.offline = to.away
+            entry.resync = recorder.interval(_RESYNC, entry.transport, planned_ns)
+            entry.resync.expected += len(to.away)
+        entry.expected, entry.open_to = to.owed | to.away, to.open_to
         entry.legal = to.legal | {entry.sender}
         self._keep(entry)
         return entry
@@ -273,6 +281,37 @@ class Ledger:
             if member not in entry.expected:
                 self._let_in(entry, member)
 
+    def given_to(self, marker: str, members: frozenset[Member], among: frozenset[Member]) -> None:
+        """It has turned out who of ``among`` is sent it: these, and none of the others unless one has it by now."""
+        entry = self._table.get(marker)
+        if entry is None or entry.expired or self._closed or not entry.seen.isdisjoint(among - members):
+            return
+        self._spare(entry, among - members)
+        self.owe(marker, (one for one in members if one.connected))
+
+    def only(self, marker: str, members: frozenset[Member], among: frozenset[Member], read_ns: int) -> None:
+        """One of ``members`` has read it, who alone of ``among`` should: the others are owed none, or it leaked."""
+        entry = self._table.get(marker)
+        if entry is None or self._closed:
+            return
+        rivals = among - members
+        if entry.seen.isdisjoint(rivals):
+            self._spare(entry, rivals)
+            return
+        for member in entry.seen & members:
+            self._interval_for(entry, member).leaked += 1
+            self.exemplars.note("leaked", entry, member, read_ns)
+
+    def _spare(self, entry: Entry, members: frozenset[Member]) -> None:
+        """These are owed nothing any more; if one of them gets a copy all the same, it was owed it after all."""
+        for member in (entry.expected & members) - entry.seen:
+            interval = self._interval_for(entry, member)
+            interval.expected -= 1
+            if entry.expired:
+                interval.lost -= 1
+            entry.expected -= {member}
+            entry.open_to |= {member}
+
     def withdraw(self, marker: str) -> None:
         """The server will not send it, and rightly so: nobody is owed it any more."""
         entry = self._table.get(marker)
@@ -320,7 +359,7 @@ class Ledger:
             self._excuse(entry)
 
     def _failed_interval(self, entry: Entry) -> Interval:
-        return self.recorder.interval(entry.operation.value, entry.sender.transport, entry.planned_ns)
+        return self.recorder.interval(entry.operation.value, entry.transport, entry.planned_ns)
 
     def _excuse(self, entry: Entry) -> None:
         for member in entry.expected - entry.seen:
@@ -407,7 +446,7 @@ class Ledger:
     def _interval_for(self, entry: Entry, member: Member) -> Interval:
         """Asked for anew, because the Recorder forgets intervals that nobody asked for in a while."""
         operation = self._operation_for(entry, member)
-        return self.recorder.interval(operation, entry.sender.transport, entry.planned_ns)
+        return self.recorder.interval(operation, entry.transport, entry.planned_ns)
 
     def _operation_for(self, entry: Entry, member: Member) -> str:
         if member is entry.sender and entry.echo is not None:
@@ -438,15 +477,15 @@ class Ledger:
                 del self._table[entry.marker]
 
     def _ack_interval(self, entry: Entry) -> Interval:
-        return self.recorder.interval(_ACK, entry.sender.transport, entry.planned_ns)
+        return self.recorder.interval(_ACK, entry.transport, entry.planned_ns)
 
     def unread(self, member: Member, before_ns: int) -> int:
-        """Messages sent to a member's conversations before a moment, owed to it, in time, and not come yet."""
+        """Messages of a member's conversations that the server had by then, owed to it, in time, not come yet."""
         return sum(
             member in entry.expected and member not in entry.seen and member is not entry.sender
             for room in member.rooms.values()
             for entry in room.entries
-            if entry.operation is _DELIVER and entry.sent_ns < before_ns
+            if entry.operation is _DELIVER and _taken(entry, before_ns)
         )
 
     @property
@@ -469,3 +508,13 @@ class Ledger:
             entry.room.entries.clear()  # or a leave at the end would excuse these debts a second time
         self._due.clear()
         self._closed = True
+
+
+def _taken(entry: Entry, before_ns: int) -> bool:
+    """Whether the server had a message by then.
+
+    One that it has not acked may never have reached it: what was said into a black hole comes only when its
+    sender has found the way back, too, and nothing could have brought it earlier.
+    """
+    known_ns = entry.acked_ns if entry.wants_ack else entry.sent_ns
+    return known_ns is not None and known_ns < before_ns

@@ -175,8 +175,9 @@ class Drop(msgspec.Struct, frozen=True, omit_defaults=True):
     fault, fault_ns: the occurrence of an injected fault that caused it, and when it was injected; empty for a
     drop that nobody provoked. at_ns: when we found out. back_ns: connected and authenticated again.
     rejoined_ns: every room acknowledged. heard_ns: a probe came back from every room. first_ns: the first
-    message of somebody else. missed: messages owed to it that it had not read when it rejoined; resynced:
-    those of them that the rejoining brought. rooms, proven: rooms to rejoin, and those whose probe came.
+    message of somebody else. missed: messages owed to it that the server had and it had not read when it asked
+    to rejoin; resynced: those of them that the rejoining brought. rooms, proven: rooms to rejoin, and those whose
+    probe came.
     """
 
     user: str

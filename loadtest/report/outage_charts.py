@@ -29,14 +29,14 @@ ROW = 13.0
 class Crowd(NamedTuple):
     """The way back of those whom one fault cut off.
 
-    shares: of ``seconds`` since the fault, ascending, the share of them back by then. marks: (name, seconds,
-    share) of what is marked on the curve.
+    shares: of ``seconds`` since the fault, ascending, the share of them back by then. marks: (seconds, share) of
+    what is marked on the curve.
     """
 
     accent: str
     seconds: FloatArray
     shares: FloatArray
-    marks: list[tuple[str, float, float]]
+    marks: list[tuple[float, float]]
 
 
 def storm_chart(crowds: Sequence[Crowd], name: str) -> str:
@@ -51,11 +51,9 @@ def storm_chart(crowds: Sequence[Crowd], name: str) -> str:
                 color=colour(one.accent), linewidth=2, drawstyle="steps-post", alpha=1 - 0.6 * index / len(crowds),
             )  # fmt: skip
             axes.plot(
-                [at for _, at, _ in one.marks], [share for _, _, share in one.marks], linestyle="none",
+                [at for at, _ in one.marks], [share for _, share in one.marks], linestyle="none",
                 marker="o", markersize=5.5, color=colour(one.accent),
             )  # fmt: skip
-        for label, at, share in crowds[0].marks if len(crowds) == 1 else ():
-            _beside(axes, label, at, share, last)
         axes.set_ylim(0, 1.06)
         axes.set_xlim(0, max(last * 1.06, 1e-3))
         axes.yaxis.set_major_locator(MultipleLocator(0.25))
@@ -63,15 +61,6 @@ def storm_chart(crowds: Sequence[Crowd], name: str) -> str:
         axes.grid(True, axis="y", color=colour("line"), linewidth=1)
         seconds_axis(axes)
         return to_svg(figure, name)
-
-
-def _beside(axes: Axes, label: str, at: float, share: float, last: float) -> None:
-    """The label of a mark, on the side where there is room."""
-    right = at < last * 0.8
-    axes.annotate(
-        label, (at, share), xytext=(8 if right else -8, -14), textcoords="offset points",
-        ha="left" if right else "right", color=colour("muted"),
-    )  # fmt: skip
 
 
 def _thinned(seconds: FloatArray, shares: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -82,42 +71,43 @@ def _thinned(seconds: FloatArray, shares: FloatArray) -> tuple[FloatArray, Float
 
 def backoff_chart(dots: Dots, bands: Bands | None, accent: str, name: str) -> str:
     """What was waited before each attempt, over the band that the policy allows."""
-    with canvas(WIDTH, 240) as figure:
+    with canvas(WIDTH, 220) as figure:
         axes = framed(figure, top=14, bottom=30)
         attempts = sorted({int(one) for one in dots.attempt})
         allowed = {one: band for one in attempts if bands is not None and (band := bands.of(one)) is not None}
-        edges = [edge for band in allowed.values() for edge in band if edge > 0]
-        waits = [float(one) for one in dots.waited_s]
-        low = max(min([*waits, *edges], default=1.0), 0.05)
-        high = max([*waits, *edges], default=1.0)
-        _bands(axes, allowed, low / 1.3)
+        shown = [*dots.waited_s.tolist(), *(edge for band in allowed.values() for edge in band)]
+        # Wide enough for a wait of a second to have neighbours on the axis; a wait of nothing has no logarithm.
+        low, high = max(min(shown, default=1.0), 0.05) / 2, max(shown, default=1.0) * 2
+        _bands(axes, allowed, low)
+        drawn = np.array(evenly(dots.attempt.size, DOTS), int)
         for late, tint in ((False, accent), (True, "warn")):
-            chosen = np.flatnonzero(dots.late == late)
-            chosen = chosen[evenly(chosen.size, DOTS)]
+            chosen = drawn[dots.late[drawn] == late]
             across = dots.attempt[chosen] + _scatter(chosen.size)
             _dots(axes, across, np.maximum(dots.waited_s[chosen], low), tint)
-        axes.set_yscale("log")
-        axes.set_ylim(low / 1.3, high * 1.3)
-        axes.yaxis.set_major_locator(
-            FixedLocator([tick / 1000 for tick in _second_ticks(low * 1000 / 1.3, high * 1300)])
-        )
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: tick_ms(value * 1000)))
-        axes.yaxis.set_minor_locator(NullLocator())
-        axes.grid(True, axis="y", color=colour("line"), linewidth=1)
-        axes.set_xlim((attempts or [1])[0] - 0.6, (attempts or [1])[-1] + 0.6)
-        axes.xaxis.set_major_locator(
-            FixedLocator([float(one) for one in attempts[:: math.ceil(len(attempts) / 12) or 1]])
-        )
-        axes.xaxis.set_major_formatter(
-            FuncFormatter(lambda value, _: f"attempt {value:.0f}" if len(attempts) < 8 else f"{value:.0f}")
-        )
+        _wait_axis(axes, low, high)
+        _attempt_axis(axes, attempts)
         return to_svg(figure, name)
 
 
-def _second_ticks(low_ms: float, high_ms: float) -> list[float]:
+def _wait_axis(axes: Axes, low_s: float, high_s: float) -> None:
     """1, 2, 5 and so on: waits double, so decades alone would say little."""
-    powers = range(math.floor(math.log10(low_ms)), math.ceil(math.log10(high_ms)) + 1)
-    return [tick for k in powers for step in (1, 2, 5) if low_ms <= (tick := step * 10.0**k) <= high_ms]
+    powers = range(math.floor(math.log10(low_s)), math.ceil(math.log10(high_s)) + 1)
+    ticks = [tick for k in powers for step in (1, 2, 5) if low_s <= (tick := step * 10.0**k) <= high_s]
+    axes.set_yscale("log")
+    axes.set_ylim(low_s, high_s)
+    axes.yaxis.set_major_locator(FixedLocator(ticks))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: tick_ms(value * 1000)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.grid(True, axis="y", color=colour("line"), linewidth=1)
+
+
+def _attempt_axis(axes: Axes, attempts: Sequence[int]) -> None:
+    """A place per attempt, a number below at most twelve of them."""
+    axes.set_xlim(min(attempts, default=1) - 0.6, max(attempts, default=1) + 0.6)
+    labelled = attempts[:: math.ceil(len(attempts) / 12) or 1]
+    axes.xaxis.set_major_locator(FixedLocator([float(one) for one in labelled]))
+    word = "attempt " if len(attempts) < 6 else ""
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{word}{value:.0f}"))
 
 
 def _bands(axes: Axes, allowed: dict[int, tuple[float, float]], floor: float) -> None:
@@ -156,9 +146,10 @@ def rejoining_chart(rejoining: Rejoining, accent: str, name: str) -> str:
             shown = stairs.outage_s <= far
             x, lower, upper = stairs.outage_s[shown], stairs.lower_s[shown], stairs.upper_s[shown]
             high = max(high, float(upper.max(initial=0.0)))
-            axes.fill_between(x, lower, upper, step="post", color=colour("muted"), alpha=0.2, linewidth=0)
+            if np.any(upper > lower):
+                axes.fill_between(x, lower, upper, color=colour("muted"), alpha=0.2, linewidth=0)
             for edge in (lower, upper):
-                axes.plot(x, edge, drawstyle="steps-post", color=colour("muted"), linewidth=1.4)
+                axes.plot(x, edge, color=colour("muted"), linewidth=1.4)
         chosen = evenly(rejoining.outage_s.size, DOTS)
         _dots(axes, rejoining.outage_s[chosen], rejoining.ttj_s[chosen], accent)
         axes.set_xlim(-0.02 * far, far)
@@ -177,9 +168,9 @@ def waterfall_chart(shown: Sequence[Outage], accent: str, name: str) -> str:
             one: _Strokes() for one in ("silent", "waiting", "failed", "connecting", "rejoining", "away")
         }
         heard: list[tuple[float, float]] = []
-        last = 0.0
         for row, one in enumerate(shown):
-            last = max(last, _outage(parts, heard, one, -float(row)))
+            _outage(parts, heard, one, -float(row))
+        last = reach_s(shown)
         for part, (tint, width, style) in STROKES.items():
             shortest = last * LEAST if width == THICK else 0.0
             parts[part].draw(axes, accent if tint == "accent" else tint, width, style, shortest)
@@ -232,9 +223,22 @@ class _Strokes:
             )  # fmt: skip
 
 
-def _outage(parts: dict[str, _Strokes], heard: list[tuple[float, float]], one: Outage, y: float) -> float:
-    """Add one outage, from the fault or else from the loss; returns its length."""
-    zero = one.at_s if one.fault_s is None else one.fault_s
+def begin_s(one: Outage) -> float:
+    """When it began: with the fault, or else with the loss."""
+    return one.at_s if one.fault_s is None else one.fault_s
+
+
+def reach_s(shown: Sequence[Outage]) -> float:
+    """How far the axis goes: past every return and attempt; who is away to the end would press all others flat."""
+    lengths = [one.end_s - begin_s(one) for one in shown]
+    ends = [one.end_s - begin_s(one) for one in shown if one.restored]
+    ends += [one.tries[-1].began_s + one.tries[-1].took_s - begin_s(one) for one in shown if one.tries]
+    return min(max(lengths, default=1.0), 1.4 * max(ends)) if ends else max(lengths, default=1.0)
+
+
+def _outage(parts: dict[str, _Strokes], heard: list[tuple[float, float]], one: Outage, y: float) -> None:
+    """Add one outage, from its beginning."""
+    zero = begin_s(one)
     if one.at_s > zero:
         parts["silent"].add(0, one.at_s - zero, y)
     at = one.at_s - zero
@@ -251,5 +255,3 @@ def _outage(parts: dict[str, _Strokes], heard: list[tuple[float, float]], one: O
         heard.append((at, y))
     if not one.restored:
         parts["away"].add(at, one.end_s - zero, y)
-        at = max(at, one.end_s - zero)
-    return at

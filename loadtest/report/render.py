@@ -29,6 +29,7 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters["flags"] = unbroken_flags
+    environment.filters["sentence"] = sentence
     return environment
 
 
@@ -37,6 +38,11 @@ def unbroken_flags(text: str) -> Markup:
     return Markup(
         re.sub(r"(?<!\w)(--?[a-z][\w-]*(?: \d+)?)", r'<span class="flag">\1</span>', str(escape(text)))
     )
+
+
+def sentence(text: str) -> str:
+    """A remark as a sentence: with a capital, and a full stop."""
+    return text[:1].upper() + text[1:].rstrip(".") + "."
 
 
 def render(shown: Sequence[Run], summaries: Sequence[Summary]) -> str:

@@ -47,6 +47,10 @@ def canvas(width: float, height: float) -> Iterator[Figure]:
         yield Figure(figsize=(width / 72, height / 72), dpi=72)
 
 
+def _hundredths(number: re.Match[str]) -> str:
+    return f"{float(number[0]):.2f}".rstrip("0").rstrip(".")
+
+
 def to_svg(figure: Figure, name: str) -> str:
     """The figure as inline SVG; ``name`` must be unique on the page."""
     with mpl.rc_context(_RC):
@@ -57,6 +61,8 @@ def to_svg(figure: Figure, name: str) -> str:
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<style.*?</style>\s*", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.DOTALL)
+    # Hundredths of a pixel are enough, and half of the bytes of a curve.
+    svg = re.sub(r' d="[^"]*"', lambda path: re.sub(r"-?\d+\.\d{3,}", _hundredths, path[0]), svg)
     svg = re.sub(r"font(-size|-family)?: [^;\"]*;?\s*", "", svg)
     svg = re.sub(r' transform="rotate\(-0 [^"]*"', "", svg)
     svg = re.sub(r'(<svg [^>]*?)width="[^"]*" height="[^"]*"|height="[^"]*pt"|width="[^"]*pt"', r"\1", svg)

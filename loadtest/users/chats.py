@@ -128,13 +128,13 @@ class Asking:
     def answered(self, outcome: Outcome) -> None:
         """Assigned, queued, or refused."""
         chat, live = self._chat, self._device.live
-        if not outcome.ok:
+        said = outcome.rule.captured(outcome.root)
+        if not outcome.ok or not said.get("chat"):
             self._withdraw(self.marker, *(status_key(self.marker, one) for one in (QUEUED, ASSIGNED)))
             refused(live, outcome, {})
             chat.owner.ended(chat)
             return
-        said = outcome.rule.captured(outcome.root)
-        chat.id = str(said.get("chat"))
+        chat.id = str(said["chat"])
         chat.owner.opened(chat)
         status = str(said.get("status"))
         mine = chat.others(self._device) | {self._device.member}

@@ -28,14 +28,21 @@ class Climb:
 
     def __init__(self, device: Device) -> None:
         self._device = device
+        self.over = False
+        self._spare: Link | None = None
         self._greenlet: gevent.Greenlet | None = None
 
     def start(self) -> None:
         """Begin to try, beside everything else."""
         self._greenlet = gevent.spawn(self._run)
 
+    def end(self) -> None:
+        """The device has the best transport: try no more, and finish what is under way."""
+        self.over = True
+
     def kill(self) -> None:
-        """Try no more; may be called from anywhere."""
+        """The user leaves; may be called from anywhere."""
+        self.over = True
         if self._greenlet is not None:
             self._greenlet.kill(block=False)
 
@@ -43,24 +50,35 @@ class Climb:
         device = self._device
         live = device.live
         try:
-            while device.link.transport != device.rungs[0]:
+            while not self.over:
                 live.clock.sleep_until(perf_counter_ns() + EVERY_NS)
-                if live.closed or live.held or device.closed or not device.up:
-                    return  # a way back of its own begins at the top
-                self._try()
+                if live.closed or live.held:
+                    return
+                if device.up and not self.over:  # else a way back is under way, which begins at the top
+                    self._try()
         except Exception as bug:
             live.fault(bug)
+        finally:
+            self.over = True
+            self._give_up_spare()
+
+    def _give_up_spare(self) -> None:
+        """Close the one of two ways that is not the device's."""
+        link, self._spare = self._spare, None
+        if link is not None:
+            self._device.live.parted(link, self._device)
+            link.close()
 
     def _try(self) -> None:
         device, live = self._device, self._device.live
         for rung in device.rungs[: device.rungs.index(device.link.transport)]:
-            link = device.make_link(rung)
+            link = self._spare = device.make_link(rung)
             began_ns = perf_counter_ns()
             try:
                 link.open(live.policy.connect_timeout_ns / SECOND)
             except ConnectFailed:
                 live.recorder.count("climbs.failed")
-                link.close()
+                self._give_up_spare()
                 continue
             self._move(link, began_ns)
             return
@@ -77,19 +95,18 @@ class Climb:
         except ActionFailed:
             live.recorder.count("climbs.failed")
             member.merging = False
-            link.close()
+            self._give_up_spare()
             return
-        if not device.up:  # the old way was lost meanwhile; its way back is under way
+        if not (device.up and link.sockets):  # one of the two was lost meanwhile; of the old one all know
             member.merging = False
-            link.close()
+            self._give_up_spare()
             return
-        old = device.link
+        self._spare = device.link
         device.adopt(link)
         live.joined(link, began_ns)
         live.recorder.count("climbs")
         gevent.sleep(BOTH_S)
-        live.parted(old, device)
-        old.close()
+        self._give_up_spare()
         if device.up:
             device.catch_up()
         gevent.sleep(BOTH_S)

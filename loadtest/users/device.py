@@ -12,7 +12,7 @@ from random import Random
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
-from loadtest.contract import Action
+from loadtest.contract import Action, Delivery
 from loadtest.measure.operations import Operation
 from loadtest.measure.rooms import Member, Room
 from loadtest.users import ways
@@ -24,12 +24,15 @@ from loadtest.users.returning import Return
 from loadtest.users.tokens import sign
 
 if TYPE_CHECKING:
+    from loadtest.measure.entry import Entry
     from loadtest.measure.faults import Occurrence
     from loadtest.users.said import Said
     from loadtest.users.user import RealtimeUser
 
 KEPT = 1_000
 """Sends kept for later at most; a browser has no such limit, a generator's memory has."""
+
+_MESSAGE, _CHAT = Operation.MESSAGE_DELIVER, Operation.CHAT_DELIVER  # an enum's members are slow to reach
 
 
 class Seat:
@@ -57,9 +60,12 @@ class Device:
     __slots__ = (
         "_climb",
         "_return",
+        "_stumbled",
+        "_tells",
         "closed",
         "drop",
         "engine_sid",
+        "entered",
         "identity",
         "link",
         "live",
@@ -87,10 +93,13 @@ class Device:
         self.unacked: dict[str, Said] = {}
         self.outbox: deque[Said] = deque()
         self.drop: DropRecord | None = None
-        self.closed = False
+        self.closed = self.entered = False
+        self._stumbled: ConnectFailed | None = None
         self.opened_ns = 0
         self.engine_sid: str | None = None
         self.recovery: Any = None
+        # Whether others than the ledger want each delivery; worked out once, for the hot path.
+        self._tells = self.live.settings.fire_deliveries or self.live.settings.devices > 1
         self._climb: Climb | None = None
         self._return: Return | None = None
 
@@ -112,6 +121,7 @@ class Device:
 
     def open(self, transport: str, timeout_s: float) -> None:
         """Connect for the first time. Raises ConnectFailed."""
+        self._stumbled = None
         self.link = self.make_link(transport)
         try:
             self.link.open(timeout_s)
@@ -121,19 +131,27 @@ class Device:
         self.adopt(self.link)
         self.live.ledger.connected(self.member, True)
 
+    def come_in(self) -> None:
+        """It is in its rooms: what is lost from here on is a drop. Raises ConnectFailed if it is lost by now."""
+        if self._stumbled is not None:
+            raise self._stumbled
+        self.entered = True
+
     def adopt(self, link: Link) -> None:
         """An open link is the device's way from here on; whether it is heard of is its rooms' matter."""
         member = self.member
         self.link = link
+        self.recovery = None  # the state of the one before is restored by now, or never
         self.opened_ns = perf_counter_ns()
         member.transport, member.ordered, member.connection = link.transport, link.ordered, link.name
         self.live.opened(link, self)
-        if link.transport != self.rungs[0] and self._climb is None:
+        if link.transport == self.rungs[0]:
+            if self._climb is not None:
+                self._climb.end()
+        elif self._climb is None or self._climb.over:
             self.live.recorder.count("fallbacks")
             self._climb = Climb(self)
             self._climb.start()
-        elif link.transport == self.rungs[0]:
-            self._climb = None
 
     def step_back(self) -> None:
         """It came half way in and could not go on: as if it had not come."""
@@ -146,12 +164,12 @@ class Device:
     @property
     def up(self) -> bool:
         """Whether what it says goes out at once."""
-        return self.member.connected and self._return is None
+        return self.member.connected and not self.returning
 
     @property
     def returning(self) -> bool:
         """Whether it is on its way back."""
-        return self._return is not None
+        return self._return is not None and not self._return.over
 
     def enter(
         self, conversation: str, since_seq: int | None, link: Link | None = None
@@ -251,32 +269,38 @@ class Device:
         if route is None:
             self._heard_other(name, args)
             return
-        operation, delivery, per_status, watched = route
+        operation, delivery, user = route.operation, route.delivery, self.user
         marker = delivery.marker(args)
         if marker is not None:
             member = self.member
             member.arrived_ns = self.link.arrived_ns
-            key = f"{marker}/{delivery.status(args)}" if per_status else marker
+            key = f"{marker}/{delivery.status(args)}" if route.per_status else marker
             entry = live.ledger.delivered(key, operation, member, read_ns)
             if entry is not None:
-                if live.settings.fire_deliveries:
-                    live.fire("WSR", operation, read_ns - entry.planned_ns, None)
                 if self.drop is not None:
                     self.drop.heard(entry, member, read_ns)
-                if len(self.user.devices) > 1 and entry.sender in self.user.members:
-                    self.user.heard_own(entry, member, read_ns)
-        if operation is Operation.MESSAGE_DELIVER or operation is Operation.CHAT_DELIVER:
-            seq = delivery.seq(args)
-            if seq is not None:
-                self._advance(delivery.room(args), seq)
-        if watched:
-            self.user.watch(self, operation, delivery, args, read_ns)
-        self.user.on_event(name, args)
+                if self._tells:
+                    self._tell(entry, operation, read_ns)
+        if operation is _MESSAGE or operation is _CHAT:
+            self._advance(delivery, args)
+        if route.watched:
+            user.watch(self, operation, delivery, args, read_ns)
+        user.on_event(name, args)
 
-    def _advance(self, conversation: str | None, seq: int) -> None:
-        seat = self.seats.get(conversation or "")
-        if seat is None and len(self.seats) == 1:  # a contract need not say which room, if there is one
-            seat = next(iter(self.seats.values()))
+    def _tell(self, entry: Entry, operation: Operation, read_ns: int) -> None:
+        live, user = self.live, self.user
+        if live.settings.fire_deliveries:
+            live.fire("WSR", operation, read_ns - entry.planned_ns, None)
+        if len(user.devices) > 1 and entry.sender in user.members:
+            user.heard_own(entry, self.member, read_ns)
+
+    def _advance(self, delivery: Delivery, args: list[Any]) -> None:
+        seq = delivery.seq(args)
+        if seq is None:
+            return
+        seats = self.seats
+        # A contract need not say which room if there is only one; what it says is not even read then.
+        seat = next(iter(seats.values())) if len(seats) == 1 else seats.get(delivery.room(args) or "")
         if seat is not None and seq > seat.last_seq:
             seat.last_seq = seq
 
@@ -302,16 +326,18 @@ class Device:
                     operation = Operation(delivery.operation)
                     live.ledger.delivered(marker, operation, member, read_ns, restored=True)
                     found += 1
-                    seq = delivery.seq(args)
-                    if seq is not None:
-                        self._advance(delivery.room(args), seq)
+                    self._advance(delivery, args)
                     break
         return found
 
     def _lost(self, made: list[Link], cause: Cause, detail: str) -> None:
         """A link ended that we did not end; of one that is not our way any more, or not yet, that is no news."""
-        if made[0] is self.link and not self.closed:
+        if made[0] is not self.link or self.closed:
+            return
+        if self.entered:
             self.lost(cause, detail, None)
+        else:  # whoever brings it in hears of it there, and has ways of its own to try again
+            self._stumbled = ConnectFailed(cause, detail)
 
     def lost(self, cause: Cause, detail: str, fault: Occurrence | None) -> None:
         """The connection is gone; the way back begins, if this cause and the policy have one."""
@@ -319,8 +345,9 @@ class Device:
         now_ns = perf_counter_ns()
         live.ledger.connected(self.member, False)
         live.link_lost(self.link)
-        if self._return is not None:  # lost again before all rooms were joined: the same outage goes on
-            self._return.cut(cause)
+        self.recovery = getattr(self.link, "recovery", None)
+        if self._return is not None and not self._return.over:
+            self._return.cut(cause)  # lost again before all rooms were joined: the same outage goes on
             return
         if live.stalled(now_ns, self.link.patience_ns):
             cause, detail = Cause.GENERATOR_STALL, f"the generator itself stood still ({cause}: {detail})"
@@ -328,7 +355,6 @@ class Device:
             fault = live.blame(cause, now_ns)
         if self.drop is not None:
             self.drop.finish()
-        self.recovery = getattr(self.link, "recovery", None)
         self.member.provoked = fault is not None
         self.drop = DropRecord(self, cause, detail, now_ns, fault)
         if cause in REPAIRABLE and live.policy.name != "none":
@@ -339,10 +365,6 @@ class Device:
             self.drop_unsaid(cause, detail)
         if fault is None:
             live.fire_lost(cause, detail)
-
-    def returned(self) -> None:
-        """The way back is over, one way or the other."""
-        self._return = None
 
     def polled(self, planned_ns: int, sent_ns: int, read_ns: int, error: str | None) -> None:
         """A poll was answered, or cut."""
@@ -361,7 +383,7 @@ class Device:
 
     def strike(self, strike: Occurrence) -> bool:
         """Carry out a fault of ours; False if there was nothing to strike."""
-        if not self.up:
+        if not (self.up and self.entered):
             return False
         kind = strike.fault.kind
         if kind == "stop-reading":

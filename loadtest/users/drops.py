@@ -53,6 +53,11 @@ class DropRecord:
         said = "" if cause is None else cause.value
         self.tries.append(Try(waited_ns, late_ns, since_ns, ended_ns - began_ns, said))
 
+    def restored(self, messages: int) -> None:
+        """The rejoining of a room brought so many that had been missed; that holds though the next room fails."""
+        self.missed += messages
+        self.resynced += messages
+
     def probe(self, marker: str) -> None:
         """A probe is on its way through one of the rooms."""
         self._probes.add(marker)

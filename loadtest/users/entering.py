@@ -51,6 +51,7 @@ def _try(device: Device, conversation: str | None) -> ConnectFailed | None:
             asked_ns = perf_counter_ns()
             joined_ns, _ = device.enter(conversation, None)
             phases["join"] = joined_ns - asked_ns
+        device.come_in()
     except (ConnectFailed, ActionFailed) as error:
         interval.failed += 1
         failure = ConnectFailed(error.cause, error.detail)

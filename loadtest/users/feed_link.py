@@ -63,10 +63,10 @@ class FeedLink:
         self.requests.pool.connect()
         connected_ns = perf_counter_ns()
         try:
-            read_ns = [poller.begin(timeout_s) for poller in self._pollers]
+            answered_ns = [poller.begin(timeout_s) for poller in self._pollers]
         except ActionFailed as error:
             raise ConnectFailed(error.cause, error.detail) from None
-        self.phases = {"tcp": connected_ns - begun_ns, "open": read_ns[-1] - connected_ns}
+        self.phases = {"tcp": connected_ns - begun_ns, "open": max(answered_ns) - connected_ns}
         self.is_open = True
         for poller in self._pollers:
             poller.start()

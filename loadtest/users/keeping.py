@@ -26,6 +26,7 @@ from loadtest.users.options import Settings, SettingsError
 from loadtest.users.options import read as read_settings
 from loadtest.users.ordering import NoMeans, Orders
 from loadtest.users.target import Refused, Target, contract_of, examine, locate, may_load
+from loadtest.users.user import RealtimeUser
 
 _OPERATORS_ARE_ONE_IN = 10
 _SHOWN_ATTEMPTS = 8
@@ -72,7 +73,7 @@ class Keeping:
         place = locate(settings.host)
         may_load(place, settings)
         options = self.environment.parsed_options
-        limits.check(options.num_users or 1, options.processes or 1)
+        limits.check(options.num_users or 1, options.processes or 1, settings.transport, settings.devices)
         self._check_scenario(settings, contract)
         self.target = examine(place, settings, contract)
         self.orders = Orders(settings, contract, place, self.target.fault_control, locate)
@@ -84,12 +85,18 @@ class Keeping:
 
     def _check_scenario(self, settings: Settings, contract: Contract) -> None:
         """What the users of this scenario need of the contract and of the flags. Raises Refused."""
-        kinds = self.environment.user_classes
-        polling = "interval-polling" in {one.transport or settings.transport for one in kinds}
-        for needed in sorted({needed for one in kinds for needed in getattr(one, "needs", ())}):
+        kinds = [one for one in self.environment.user_classes if issubclass(one, RealtimeUser)]
+        pollers = [one for one in kinds if "interval-polling" in one.ways(settings.transport)]
+        polling = bool(pollers)
+        for needed in sorted({needed for one in kinds for needed in one.needs}):
             missing = contract.missing_for(needed, polling)
             if missing is not None:
                 raise Refused(missing)
+        for one in pollers:
+            if contract.feeds and not contract.feeds_for(one.wanted()):
+                raise Refused(
+                    f'contract "{contract.name}": none of its [[feeds]] carries what {one.__name__} hears'
+                )
         users = self.environment.parsed_options.num_users
         staff(kinds, settings.operators, users)
 
@@ -187,7 +194,7 @@ class Keeping:
 def staff(kinds: list[Any], operators: int | None, users: int | None) -> None:
     """How many of the users are operators: as asked; one at least; else by the weights of their classes."""
     for kind in kinds:
-        if getattr(kind, "role", "") == "operator":
+        if kind.role == "operator":
             kind.fixed_count = operators or (1 if users and users < _OPERATORS_ARE_ONE_IN else 0)
 
 

@@ -10,7 +10,8 @@ from typing import Any
 from loadtest.users.target import Refused
 
 _SPARE = 200
-_SOCKETS_PER_USER = 2
+_SOCKETS = {"websocket": 2, "upgrade": 3, "long-polling": 3, "interval-polling": 3}
+"""Of one device at most: those that polls and posts need, and one that is just being given up for another."""
 _PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _FD_DIRECTORY = Path("/proc/self/fd")
 
@@ -34,10 +35,10 @@ def descriptors() -> dict[str, Any]:
     return {"fds_limit": resource.getrlimit(resource.RLIMIT_NOFILE)[0], "fds_used": used}
 
 
-def check(users: int, processes: int) -> None:
+def check(users: int, processes: int, transport: str = "websocket", devices: int = 1) -> None:
     """Raise Refused if ``users`` in ``processes`` processes cannot have their sockets."""
     per_process = -(-users // max(1, processes))
-    needed = per_process * _SOCKETS_PER_USER + _SPARE
+    needed = per_process * devices * _SOCKETS[transport] + _SPARE
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and needed > soft:
         raise Refused(
@@ -45,8 +46,10 @@ def check(users: int, processes: int) -> None:
             f"raise it (ulimit -n {needed}) or spread the users: --processes {-(-needed // max(1, soft)) + 1}"
         )
     ports = _ports()
-    if ports is not None and users > ports:
-        raise Refused(f"{users} users need more local ports than the {ports} there are towards one server")
+    if ports is not None and users * devices > ports:
+        raise Refused(
+            f"{users * devices} devices need more local ports than the {ports} there are towards one server"
+        )
 
 
 def _ports() -> int | None:

@@ -25,7 +25,7 @@ from loadtest.measure.ledger import Ledger
 from loadtest.measure.operations import Operation
 from loadtest.measure.plan import Plan
 from loadtest.measure.recorder import Health, Recorder
-from loadtest.measure.rows import Drop, TrafficRow
+from loadtest.measure.rows import Drop
 from loadtest.measure.units import SECOND
 from loadtest.protocol import backoff
 from loadtest.users.causes import Cause, ConnectFailed
@@ -35,8 +35,7 @@ from loadtest.users.link import Link
 from loadtest.users.options import Settings
 from loadtest.users.seating import Seating
 from loadtest.users.striking import Strikes
-from loadtest.users.tcp import ESTIMATED, Carried
-from loadtest.users.wire import METHOD
+from loadtest.users.traffic import Traffic
 
 if TYPE_CHECKING:
     from loadtest.measure.rooms import Member
@@ -145,8 +144,7 @@ class LiveRun:
         self._all_spawned = False
         self._entering = 0
         self._seatings: dict[str, Seating] = {}
-        self._active: dict[Link, tuple[int, Carried]] = {}
-        self._idle: dict[Link, tuple[int, Carried]] = {}
+        self._traffic = Traffic(self.recorder)
         rng = Random(f"{settings.seed}:text")
         # Text with real entropy: compression would flatter itself on a repeated letter.
         letters = string.ascii_letters + string.digits + " " * 8
@@ -195,11 +193,7 @@ class LiveRun:
 
     def joined(self, link: Link, opened_ns: int) -> None:
         """A link's device is in its conversations, for the first time or again."""
-        now_ns = perf_counter_ns()
-        carried = link.carried()
-        self._traffic("connect", link.transport, now_ns - opened_ns, carried)
-        if self._active:
-            self._active[link] = (now_ns, carried)
+        self._traffic.connected(link, opened_ns)
 
     def gave_up(self, error: ConnectFailed) -> None:
         """A user could not get in."""
@@ -248,14 +242,12 @@ class LiveRun:
         """A connection ended that we did not end; what it carried counts up to here."""
         self.links.pop(link, None)
         self.recorder.count("connections.lost")
-        if link in self._active:
-            from_ns, before = self._active.pop(link)
-            carried = link.carried().minus(before)
-            self._traffic("active", link.transport, perf_counter_ns() - from_ns, carried)
+        self._traffic.lost(link)
 
     def parted(self, link: Link, device: Device) -> None:
-        """A device has gone of its own will."""
+        """A device has gone of its own will, or has a better way now."""
         self.links.pop(link, None)
+        self._traffic.lost(link)
 
     def dropped(self, drop: DropRecord) -> None:
         """A drop is under way."""
@@ -311,21 +303,16 @@ class LiveRun:
         self.begun.set()
 
     def _measure(self) -> None:
-        now_ns = perf_counter_ns()
         if not self.held:
-            self._active = {link: (now_ns, link.carried()) for link in self.links}
+            self._traffic.active(self.links)
 
     def _drain(self) -> None:
         self.held = True
-        if self._active:
-            self._settle_traffic("active", self._active)
-            self._active = {}
+        self._traffic.silent()
 
     def _quiet(self) -> None:
-        """What flows from here on, with nothing under way, is what idling costs."""
         if self.held and not self.closed and not self.ledger.under_way:
-            now_ns = perf_counter_ns()
-            self._idle = {link: (now_ns, link.carried()) for link in self.links}
+            self._traffic.idle(self.links)
 
     def hold(self) -> None:
         """Nothing new is sent from now on."""
@@ -344,33 +331,8 @@ class LiveRun:
         for drop in list(self._drops):
             drop.finish()
         self.closed = True
-        self._settle_idle()
+        self._traffic.close(self.links)
         self.ledger.close(perf_counter_ns())
-
-    def _settle_idle(self) -> None:
-        """Idle bytes where the window was long enough to sample them, by the protocol where it was not."""
-        now_ns = perf_counter_ns()
-        for link in self.links:
-            heartbeat = link.heartbeat
-            if heartbeat is None:
-                continue
-            from_ns, before = self._idle.get(link, (now_ns, Carried()))
-            if now_ns - from_ns >= heartbeat.fair * heartbeat.period_ns:
-                self._traffic("idle", link.transport, now_ns - from_ns, link.carried().minus(before))
-            elif heartbeat.carried is not None:
-                row = TrafficRow(
-                    link.transport, "idle", ESTIMATED, 1, heartbeat.period_ns, *heartbeat.carried
-                )
-                self.recorder.traffic(row)
-
-    def _settle_traffic(self, regime: str, since: dict[Link, tuple[int, Carried]]) -> None:
-        now_ns = perf_counter_ns()
-        for link, (from_ns, before) in since.items():
-            self._traffic(regime, link.transport, now_ns - from_ns, link.carried().minus(before))
-
-    def _traffic(self, regime: str, transport: str, user_ns: int, carried: Carried) -> None:
-        method = METHOD if carried.segments_received else ESTIMATED
-        self.recorder.traffic(TrafficRow(transport, regime, method, 1, user_ns, *carried))
 
     # -- recording --------------------------------------------------------------------------------------
 

@@ -49,10 +49,18 @@ class MasterHouse(Keeping):
         self._spawned = self._stopping = False
         header = self.start_book()
         if header is not None:
+            self._expect_workers()
             self.follow(self.plan)
         options = self.environment.parsed_options
         options.rt_header = None if header is None else msgspec.to_builtins(header)
         options.rt_host = self.environment.host
+
+    def _expect_workers(self) -> None:
+        """All who are told to spawn: one that dies before its first report must not pass for never there."""
+        clients = self.runner.clients
+        for node in (*clients.ready, *clients.spawning, *clients.running):
+            name = str(self.runner.get_worker_index(node.id))
+            self._workers[node.id] = {"name": name, "final": False, "facts": {}}
 
     def spawned(self, user_count: int, **_: Any) -> None:
         """All users everywhere have been started."""

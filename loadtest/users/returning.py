@@ -34,6 +34,8 @@ class Return:
         self._device = device
         self._drop = drop
         self._cut: Cause | None = None
+        self.over = False
+        """Whether the attempts are; what follows them, such as asking what became of a call, may go on."""
         self._greenlet: gevent.Greenlet | None = None
 
     def start(self) -> None:
@@ -50,16 +52,21 @@ class Return:
         self._cut = cause
 
     def _run(self) -> None:
-        device, drop = self._device, self._drop
         try:
             outcome = self._come_back()
         except Exception as bug:
-            device.live.fault(bug)
+            self._device.live.fault(bug)
             outcome = rows.GAVE_UP
         if outcome is None:
             return  # the books closed, or the user left
-        drop.outcome = outcome
-        device.returned()
+        try:
+            self._end(outcome)
+        except Exception as bug:
+            self._device.live.fault(bug)
+
+    def _end(self, outcome: str) -> None:
+        device, drop = self._device, self._drop
+        drop.outcome, self.over = outcome, True
         if outcome == rows.RECOVERED:
             self._resume()
             return
@@ -96,6 +103,9 @@ class Return:
                     elif not policy.retries_refused:
                         return rows.STAYED
                 continue
+            if live.closed or device.closed:
+                link.close()  # it was let in at the very moment
+                return None
             drop.back_ns = perf_counter_ns()
             drop.tried(waited_ns, late_ns, began_ns, drop.back_ns, None)
             self._note_connect(link, began_ns, drop.back_ns)
@@ -120,6 +130,9 @@ class Return:
                 link.close()
                 if rung == device.rungs[-1] or not ways.blocked(error):
                     raise
+            except BaseException:  # the user leaves in the middle of it
+                link.close()
+                raise
         raise AssertionError("a device has at least one transport")
 
     def _note(self, error: ConnectFailed) -> None:
@@ -144,14 +157,13 @@ class Return:
         drop.state_recovered = bool(getattr(link, "recovered", False))
         asked_ns = perf_counter_ns()
         drop.rooms = sum(seat.talk for seat in device.seats.values())
-        resynced = 0
         try:
             for conversation, seat in list(device.seats.items()):
                 read_ns, outcome = device.enter(conversation, seat.last_seq)
                 if outcome is not None:
                     unread = live.ledger.unread(member, asked_ns)
                     device.restore(outcome, read_ns)
-                    resynced += unread - live.ledger.unread(member, asked_ns)
+                    drop.restored(unread - live.ledger.unread(member, asked_ns))
         except ActionFailed as error:
             live.recorder.count("rejoins.failed")
             if self._cut is None:
@@ -161,8 +173,7 @@ class Return:
             return False
         if self._cut is not None:
             return False
-        drop.resynced += resynced
-        drop.missed += resynced + live.ledger.unread(member, asked_ns)
+        drop.missed += live.ledger.unread(member, asked_ns)
         drop.rejoined_ns = perf_counter_ns()
         live.ledger.connected(member, True)
         live.joined(link, drop.back_ns or asked_ns)

@@ -196,7 +196,8 @@ class SocketLink:
     @property
     def sockets(self) -> int:
         """Connections open now."""
-        return int(self._open) + (self._requests.pool.sockets if self._requests is not None else 0)
+        own = len(self._connection.local_ports) if self._open else 0
+        return own + (self._requests.pool.sockets if self._requests is not None else 0)
 
     @property
     def arrived_ns(self) -> int | None:
@@ -205,9 +206,14 @@ class SocketLink:
 
     @property
     def heartbeat(self) -> Heartbeat | None:
-        """Engine.IO's ping and pong: a 3-byte frame down, a masked one of 7 up, and an ACK for the pong."""
+        """Engine.IO's ping and pong: a 3-byte frame down, a masked one of 7 up, and an ACK for the pong.
+
+        Over polling they are requests, whose size only the sockets know.
+        """
         period_ns = self._connection.ping_interval_ns
-        return Heartbeat(period_ns, 5, Carried(7, 3, 1, 2)) if period_ns else None
+        if not period_ns:
+            return None
+        return Heartbeat(period_ns, 5, None if self.transport == "long-polling" else Carried(7, 3, 1, 2))
 
     @property
     def name(self) -> str:

@@ -99,7 +99,10 @@ class StockConnection:
     def local_ports(self) -> list[int]:
         """Our end's port."""
         sock = self._socket()
-        return [] if sock is None else [sock.getsockname()[1]]
+        try:
+            return [] if sock is None else [sock.getsockname()[1]]
+        except OSError:
+            return []  # closed, and its reader has not noticed yet
 
     def _socket(self) -> Any:
         websocket = self._sio.eio.ws
@@ -177,9 +180,7 @@ class StockConnection:
 
     def pause_reading(self, paused: bool) -> None:
         """The library reads in a greenlet of its own, which takes no orders."""
-        raise NotImplementedError(
-            "python-socketio's client cannot be kept from reading: use --rt-client native"
-        )
+        raise RuntimeError("python-socketio's client cannot be kept from reading: use --rt-client native")
 
     def cut(self, reset: bool) -> None:
         """End it without a word."""

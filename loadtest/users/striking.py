@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 _CUT = frozenset({Cause.TRANSPORT_CLOSE, Cause.TRANSPORT_ERROR, Cause.PARSE_ERROR})
 _SILENT = _CUT | {Cause.PING_TIMEOUT, Cause.WRITE_QUEUE_FULL}
 _DOING = {
-    "abort": _CUT,
-    "close": _CUT,
-    "bad-sid": _CUT,
     "kick": frozenset({Cause.SERVER_NAMESPACE, Cause.TRANSPORT_CLOSE}),
     "refuse-upgrade": _CUT,
     "refuse": _CUT,
@@ -36,7 +33,8 @@ _DOING = {
     "delay": _SILENT,
     "slow": _SILENT,
 }
-"""Which losses a kind of fault explains; ``slow-accept`` explains none, it strikes who is not connected."""
+"""Which losses a kind of fault explains. ``slow-accept`` explains none, it strikes who is not connected; nor do
+the kinds that cut a connection here: whom they struck is known, and a loss of anybody else is no fault of ours."""
 _AFTERWARDS_NS = 2 * SECOND
 
 

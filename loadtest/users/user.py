@@ -75,6 +75,7 @@ class RealtimeUser(User):
     planned_ns: int | None = None
     overdue = False
     _seat: int | None = None
+    _read_on: tuple[Device, int] | None = None
 
     # -- life -------------------------------------------------------------------------------------------
 
@@ -123,7 +124,7 @@ class RealtimeUser(User):
         self.rng = Random(f"{live.settings.seed}:{name}")
         self._conversation = f"{live.header.run}-{live.worker}-{index}-{room}" if self.talks else None
         self.name = f"{live.header.run}-{name}"
-        rungs = self.ladder or (self.transport or live.settings.transport,)
+        rungs = self.ways(live.settings.transport)
         devices = [name, *(f"{name}-{number}" for number in range(1, live.settings.devices))]
         self.devices = [Device(self, device, rungs, self.role) for device in devices]
         self.members = frozenset(device.member for device in self.devices)
@@ -166,6 +167,11 @@ class RealtimeUser(User):
         queue = self._tasks._task_queue
         if not queue and not any(hasattr(task, "tasks") for task in self.tasks):
             queue.append(self.rng.choice(self.tasks))
+
+    @classmethod
+    def ways(cls, transport: str) -> tuple[str, ...]:
+        """The transports it may use where ``--rt-transport`` is this one, the best first."""
+        return cls.ladder or (cls.transport or transport,)
 
     @classmethod
     def wanted(cls) -> tuple[Operation, ...]:
@@ -233,15 +239,26 @@ class RealtimeUser(User):
             self._say(Operation.TYPING_DELIVER, typing.start, self.device)
 
     def mark_read(self) -> None:
-        """Tell the others how far one has read; nothing if nothing came since."""
+        """Tell the others, and one's own other devices, how far one has read; nothing if nothing came since."""
         action = self.live.contract.read
-        device = self.device
-        seat = None if self.room is None else device.seats.get(self.room.name)
-        if action is not None and seat is not None and seat.last_seq > seat.read_seq:
-            seat.read_seq = seat.last_seq
-            self._say(Operation.RECEIPT_DELIVER, action, device, seq=seat.last_seq)
+        device = self._reading_device()
+        seats = [] if self.room is None else [one.seats.get(self.room.name) for one in self.devices]
+        read_seq = max((seat.read_seq for seat in seats if seat is not None), default=0)
+        mine = None if self.room is None else device.seats.get(self.room.name)
+        if action is not None and mine is not None and mine.last_seq > read_seq:
+            mine.read_seq = mine.last_seq
+            self._say(Operation.RECEIPT_DELIVER, action, device, seq=mine.last_seq)
         else:
             self.take_planned()
+
+    def _reading_device(self) -> Device:
+        """Not another one within the second: marks of two sockets may overtake, and the older is then dropped."""
+        now_ns = perf_counter_ns()
+        device, since_ns = self._read_on or (self.device, now_ns)
+        if now_ns - since_ns > SECOND or not device.up:
+            device = self.device
+        self._read_on = device, now_ns
+        return device
 
     def _say(
         self, operation: Operation, action: Action, device: Device, echo: bool = False, **variables: object

@@ -57,7 +57,7 @@ def make_link(device: Device, transport: str, hearing: Hearing) -> Link:
 def _connection(device: Device, transport: str, listeners: Listeners, auth: Any) -> Connection:
     live = device.live
     settings, place, path = live.settings, live.place, live.contract.connect.path
-    recovery, device.recovery = device.recovery, None
+    recovery = device.recovery
     if settings.client == "python-socketio":
         from loadtest.users.stock import StockConnection  # only who asks for it pays its import
 

@@ -176,12 +176,23 @@ def test_the_others_before_and_during(made: ModuleType) -> None:
 
 def test_it_may_last_longer_than_the_storm(made: ModuleType) -> None:
     assert around(made, {12: 50.0, 13: 50.0, 14: 11.1, 15: 10.9}).settled_s == 4.75
+    assert around(made, {10: 50.0, 12: 50.0}).settled_s == 2.75, "a second wave"
 
 
 def test_others_that_felt_nothing(made: ModuleType) -> None:
     found = around(made, {11: 10.9})
     assert found.settled_s is None
-    assert found.why["settled_s"] == "it never left it: in no second was the p95 more than 10 % higher"
+    assert (
+        found.why["settled_s"] == "it never left it: in no second was the p95 more than 10 % and 1 ms higher"
+    )
+
+
+@pytest.mark.parametrize(
+    ("usual_ms", "bad_ms", "left"), [(2.0, 2.9, False), (2.0, 3.1, True), (100.0, 109, False)]
+)
+def test_a_millisecond_is_no_effect(made: ModuleType, usual_ms: float, bad_ms: float, left: bool) -> None:
+    found = around(made, {10: bad_ms}, usual_ms=usual_ms)
+    assert (found.settled_s is not None) == left
 
 
 def test_others_that_never_recovered(made: ModuleType) -> None:

@@ -18,12 +18,15 @@ from loadtest.measure.rows import Delta, Drop, HealthRow, SeriesRow, ServerRow, 
 from loadtest.measure.units import MS, SECOND
 
 KEYS: dict[str, list[str]] = {
-    "": ["format", "run", "validity", "connections", "operations", "bandwidth", "reconnection", "verdicts"],
+    "": [
+        "format", "run", "validity", "connections", "operations", "bandwidth", "reconnection", "verdicts",
+        "availability", "calls", "chats", "upgrade",
+    ],
     "run": [
         "id", "scenario", "transport", "client", "users", "seed", "started", "duration_s", "measured_s",
         "commit", "complete", "parameters", "target", "environment",
     ],
-    "validity": ["state", "reasons", "receive_lag_ms", "loop_lag_ms", "cpu_percent_p95", "late_ratio"],
+    "validity": ["state", "reasons", "receive_lag_ms", "loop_lag_ms", "cpu_percent_p95", "late_ratio", "notes"],
     "connections": ["peak", "established", "failed", "server_peak"],
     "operations": [
         "name", "transport", "phase", "expected", "n", "late", "lost", "open", "duplicate", "reordered",
@@ -35,7 +38,23 @@ KEYS: dict[str, list[str]] = {
     ],
     "reconnection": [
         "drops", "attempts", "connections", "rate", "recovered", "gave_up", "detect_ms", "reconnect_ms",
-        "rejoin_ms", "first_message_ms", "missed", "resynced", "backoff", "why",
+        "rejoin_ms", "first_message_ms", "missed", "resynced", "backoff", "policy", "stayed", "open", "left",
+        "unprovoked", "early", "stalled", "recovered_ratio", "attempts_to_success", "drops_per_hour", "lost",
+        "duplicate", "reordered", "rooms", "proven", "state_recovered", "resent", "buffered", "by_cause",
+        "by_fault", "storms", "ci95", "why",
+    ],
+    "backoff": [
+        "attempt", "n", "p50_s", "in_band", "band_s", "in_band_ci95", "min_s", "max_s", "state",
+    ],
+    "storms": [
+        "fault", "at_s", "until_s", "n", "returning", "stayed", "back", "t50_s", "t95_s", "t99_s", "t100_s",
+        "attempts", "peak_per_s", "amplification", "failed_share", "took_p99_ms", "late_p99_ms", "verdict",
+        "words", "bystanders", "why",
+    ],
+    "by_cause": ["name", "drops", "recovered", "gave_up", "outage_ms", "missed", "resynced", "why"],
+    "availability": [
+        "user_share", "message_share", "deadline_s", "observed_s", "outage_s", "longest_s", "expected", "in_time",
+        "ci95", "why",
     ],
 }  # fmt: skip
 
@@ -62,18 +81,41 @@ def summary_of(made: ModuleType, *rows: Any, drops: list[Drop] | None = None, **
 
 
 def test_the_keys_of_summary_json_are_promised(made: ModuleType, tmp_path: Path) -> None:
-    run = runs.read(made.Maker(seconds=12).write(tmp_path))
+    maker = made.Maker(seconds=15)
+    maker.storm(8.0, 20)
+    parameters = made.manifest().parameters | made.RETURNING
+    run = runs.read(maker.write(tmp_path, parameters=parameters))
     written = msgspec.json.decode(encode(summarise(run)))
     assert list(written) == KEYS[""]
     assert written["format"] == 1
-    for part in ("run", "validity", "connections", "reconnection"):
+    for part in ("run", "validity", "connections", "reconnection", "availability"):
         assert list(written[part]) == KEYS[part]
     for part in ("operations", "bandwidth"):
         assert all(list(one) == KEYS[part] for one in written[part])
+    for part in ("backoff", "storms", "by_cause"):
+        assert [list(one) for one in written["reconnection"][part]][:1] == [KEYS[part]]
     operation = written["operations"][0]
     assert list(operation["latency_ms"]) == ["mean", "p50", "p95", "p99", "p999", "max"]
     assert list(written["validity"]["loop_lag_ms"]) == ["p50", "p99", "max"]
     assert written["verdicts"] == []
+    assert msgspec.json.decode(encode(summarise(run)), type=Summary) == summarise(run)
+
+
+def test_what_became_of_calls_chats_and_upgrades(made: ModuleType) -> None:
+    counters = {
+        "call.answered": 5,
+        "chat.queued": 2,
+        "call.two_winners": 1,
+        "upgrade.ok": 7,
+        "sent": 9,
+        "callous": 1,
+    }
+    found = summary_of(made, counters=counters)
+    assert found.calls == {"answered": 5, "two_winners": 1}
+    assert found.chats == {"queued": 2}
+    assert found.upgrade == {"ok": 7}
+    none = summary_of(made)
+    assert (none.calls, none.chats, none.upgrade) == ({}, {}, {})
 
 
 def test_seconds_add_up_and_percentiles_are_of_the_whole(made: ModuleType) -> None:
@@ -162,18 +204,6 @@ def test_a_server_that_told_nothing_has_no_peak(made: ModuleType) -> None:
     assert summary_of(made, ServerRow(1)).connections.server_peak is None
 
 
-def test_drops_are_counted_and_the_way_back_is_not_invented(made: ModuleType) -> None:
-    drops = [
-        Drop("user-1", "websocket", 7 * SECOND, "transport close"),
-        Drop("user-2", "websocket", 0, "kick"),
-    ]
-    found = summary_of(made, drops=drops, counters={"connections.established": 20}).reconnection
-    assert (found.drops, found.connections, found.backoff) == (2, 20, [])
-    assert found.rate is None
-    assert found.attempts is None
-    assert "attempts" in found.why
-
-
 def traffic(regime: str, **told: int) -> TrafficRow:
     return TrafficRow("websocket", regime, "tcp_info", **told)
 
@@ -227,7 +257,7 @@ def test_bandwidth_that_cannot_be_given_says_why(made: ModuleType) -> None:
     assert (found.wire_bytes, found.bytes_per_delivery, found.bytes_per_user_hour) == (None, None, None)
     assert found.why == {
         "wire_bytes": "the kernel did not count segments",
-        "bytes_per_delivery": "nothing was delivered",
+        "bytes_per_delivery": "no message was delivered",
         "bytes_per_user_hour": "no user-time was counted",
     }
 

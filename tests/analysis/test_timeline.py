@@ -16,7 +16,7 @@ from loadtest.analysis.spectrum import POINTS, spectrum
 from loadtest.measure.book import Book
 from loadtest.measure.histogram import Histogram
 from loadtest.measure.operations import Operation
-from loadtest.measure.rows import Delta, HealthRow, SeriesRow, ServerRow
+from loadtest.measure.rows import Delta, FaultRow, HealthRow, SeriesRow, ServerRow
 from loadtest.measure.run import Edges
 from loadtest.measure.units import MS, SECOND
 
@@ -160,3 +160,52 @@ def test_a_spectrum_of_one_and_of_none() -> None:
     nothing = spectrum(series([], lost=4))
     assert nothing.inverse.size == 0
     assert nothing.missing
+
+
+def returning(made: ModuleType, drops: list[Any], **changes: Any) -> Any:
+    book = Book()
+    book.add("local", Delta(1, [], drops, final=True))
+    return made.in_memory(book, parameters=made.manifest().parameters | made.RETURNING, **changes)
+
+
+def test_users_in_their_rooms(made: ModuleType) -> None:
+    """Steps at the moments themselves; who never comes back is missing to the end."""
+    drops = [
+        made.drop("a", 8.01, (0.99,), fault="abort#0", fault_s=8, took_s=0.0, heard_s=0.25),
+        made.drop("b", 8.02, (0.98,), fault="abort#0", fault_s=8, took_s=0.0, heard_s=0.5),
+        made.drop("c", 20, (1.0,), "gave_up"),
+        made.drop("d", 3, (3.0,), took_s=0.0, heard_s=0.0),
+        made.drop("e", 10, cause="generator_stall"),
+    ]
+    track = timeline.connected_users(returning(made, drops, users=10))
+    assert track is not None
+    assert track.seconds.tolist() == [5, 6, 8, 9.25, 9.5, 20, 30]
+    assert track.values.tolist() == [9, 10, 8, 9, 10, 9, 9]
+
+
+def test_users_of_an_older_release_are_not_told(made: ModuleType) -> None:
+    assert timeline.connected_users(run_of(made)) is None
+    unmeasured = returning(made, [], edges=Edges(2 * SECOND, None, None, 4 * SECOND))
+    assert timeline.connected_users(unmeasured) is None
+
+
+def test_many_steps_keep_the_depth_and_the_end(made: ModuleType) -> None:
+    drops = [made.drop(f"u{n}", 6 + n / 500, (1.0 + (n % 7) / 10,)) for n in range(5000)]
+    track = timeline.connected_users(returning(made, drops, users=5000))
+    assert track is not None
+    assert track.seconds.size <= timeline.STEPS
+    assert (np.diff(track.seconds) > 0).all()
+    out = [sum(6 + n / 500 <= at < 7.07 + n / 500 + (n % 7) / 10 for n in range(5000)) for at in (9.0, 12.0)]
+    for at, gone in zip((9.0, 12.0), out, strict=True):
+        held = track.values[np.searchsorted(track.seconds, at, side="right") - 1]
+        assert held == pytest.approx(5000 - gone, abs=10)
+    assert track.values[-1] == 5000
+
+
+def test_marks_of_faults(made: ModuleType) -> None:
+    rows = [
+        FaultRow("restart#1", "restart", 12 * SECOND, 17 * SECOND),
+        FaultRow("abort#0", "abort", 5 * SECOND),
+    ]
+    assert timeline.fault_marks(run_of(made, *rows)) == [(5.0, None, "abort#0"), (12.0, 17.0, "restart#1")]
+    assert timeline.fault_marks(run_of(made)) == []

@@ -305,3 +305,82 @@ def test_nearest_rank_and_share_above() -> None:
 )
 def test_limits_are_worded(value: float, unit: str, said: str) -> None:
     assert validity.say_limit(value, unit) == said
+
+
+# -- storms and stalls -------------------------------------------------------------------------------------
+
+
+def stormy(made: ModuleType, rows: list[Any], drops: list[Any], **changes: Any) -> Validity:
+    book = Book()
+    book.add("local", Delta(1, rows, drops, final=True))
+    return judge(made.in_memory(book, parameters=made.manifest().parameters | made.RETURNING, **changes))
+
+
+def struck(made: ModuleType, n: int, late_s: float = 0.0) -> list[Any]:
+    """All back 2 s after second 10."""
+    told = {"fault": "abort#0", "took_s": 0.0, "rejoin_s": 0.0, "heard_s": 0.0}
+    return [made.drop(f"u{index}", 10, (2.0,), late_s=late_s, **told) for index in range(n)]
+
+
+def busy_while_they_return() -> list[HealthRow]:
+    return [
+        *(row for row in healthy() if row.second not in (10, 11, 12)),
+        *(row for row in healthy(cpu_percent=100.0, loop_lag=counts([SECOND])) if row.second in (10, 11, 12)),
+    ]
+
+
+def test_seconds_of_a_storm_are_not_held_against_the_run(made: ModuleType) -> None:
+    found = stormy(made, busy_while_they_return(), struck(made, 20))
+    assert (found.state, found.reasons, found.cpu_percent_p95) == ("valid", [], 20.0)
+    assert found.notes == [
+        "3 measured seconds in 1 storm left out of these rules: "
+        "the generator is judged there by how late its attempts to come back began"
+    ]
+    few = stormy(made, busy_while_they_return(), struck(made, 19))
+    assert (few.state, few.notes) == ("invalid", []), "nineteen are no storm"
+
+
+def test_a_storm_at_the_pace_of_the_generator_is_marked_and_the_run_stays_valid(made: ModuleType) -> None:
+    found = stormy(made, busy_while_they_return(), struck(made, 20, late_s=0.3))
+    assert found.state == "valid"
+    assert found.notes[1].startswith("the figures of storm abort#0 are the generator's, not the server's: ")
+
+
+def test_a_busy_second_on_either_side_of_a_storm_is_not_sustained(made: ModuleType) -> None:
+    """Three before it and two after it are five samples, but not in a row."""
+    busy = {7, 8, 9, 13, 14}
+    rows = [
+        HealthRow("local", "measure", second, cpu_percent=100.0 if second in busy else 10.0)
+        for second in range(5, 205)
+    ]
+    assert not any("over 5 s" in one for one in stormy(made, rows, struck(made, 20)).reasons)
+    joined = [row for row in rows if row.second != 10]
+    joined += [HealthRow("local", "measure", second, cpu_percent=100.0) for second in (10, 11, 12)]
+    assert any("over 5 s" in one for one in judged(made, joined).reasons), "but for the storm they are"
+
+
+def test_latency_of_a_storm_does_not_loosen_the_limits_of_the_rest(made: ModuleType) -> None:
+    """What was kept until its sender was back has seconds of latency: 10 % of that is no limit for a loop."""
+    latency, service = counts([3 * SECOND]), counts([MS])
+    kept = SeriesRow(
+        "message.deliver", "websocket", "measure", 11, expected=1, latency=latency, service=service
+    )
+    late = healthy(loop_lag=counts([20 * MS] * 10))
+    assert stormy(made, [kept, *late], struck(made, 19)).state == "valid"
+    assert stormy(made, [kept, *late], struck(made, 20)).state == "invalid"
+
+
+def test_a_run_that_is_nothing_but_storm_proves_nothing(made: ModuleType) -> None:
+    drops = [made.drop(f"u{n}", 5, (25.0,), "gave_up", fault="restart#0") for n in range(30)]
+    found = stormy(made, healthy(), drops)
+    assert (found.state, found.reasons) == ("suspect", [validity.ALL_STORM])
+
+
+def test_a_loss_by_the_generator_s_own_fault_is_invalid(made: ModuleType) -> None:
+    drops = [made.drop(f"u{n}", 9, cause="generator_stall") for n in range(3)]
+    found = stormy(made, healthy(), drops)
+    assert found.state == "invalid"
+    assert found.reasons == [
+        "the generator stood still for so long that connections were lost by it: 3; "
+        "use --processes, or fewer users"
+    ]

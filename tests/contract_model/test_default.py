@@ -1,4 +1,4 @@
-"""Does the packaged contract say what the servers of this project understand, action by action, both ways?"""
+"""Does the packaged contract say of messaging what the servers of this project understand, both ways?"""
 
 import pytest
 
@@ -167,18 +167,39 @@ def test_what_is_delivered(
 
 
 def test_every_delivery_has_an_example(default: Contract) -> None:
-    assert [delivery.on for delivery in default.deliveries] == [row[0] for row in DELIVERIES]
-    assert default.deliveries_on("presence:update") == ()
-    assert default.deliveries_on("typing:stop") == ()  # the server's own carries the marker of the start
+    elsewhere = ("call.", "chat.", "presence.")
+    here = [one.on for one in default.deliveries if not one.operation.startswith(elsewhere)]
+    assert here == [row[0] for row in DELIVERIES]
 
 
-def test_the_feed(default: Contract) -> None:
-    feed = default.feed("messages")
+def test_what_is_known_and_not_measured(default: Contract) -> None:
+    assert default.ignored == ("authenticated", "typing:stop", "call:ended")
+    # typing:stop: the server's own carries the marker of the start
+    assert [default.deliveries_on(event) for event in default.ignored] == [(), (), ()]
+
+
+FEEDS = [
+    ("messages", "/api/messages/feed", 1500, ("message.", "receipt.", "typing.", "presence.")),
+    ("calls", "/api/calls/feed", 3000, ("call.",)),
+    ("live_chat", "/api/live-chat/feed", 2000, ("chat.", "presence.")),
+]
+
+
+def test_there_are_three_feeds(default: Contract) -> None:
+    assert [feed.name for feed in default.feeds] == [row[0] for row in FEEDS]
+    assert default.feed("nobody's") is None
+
+
+@pytest.mark.parametrize(("name", "path", "interval_ms", "kinds"), FEEDS)
+def test_a_feed(default: Contract, name: str, path: str, interval_ms: int, kinds: tuple[str, ...]) -> None:
+    feed = default.feed(name)
     assert feed is not None
-    assert feed.interval_ms == default.documented.poll_ms["messages"] == 1500
+    assert feed.interval_ms == default.documented.poll_ms[name] == interval_ms
+    measured = {delivery.operation for delivery in default.deliveries}
+    assert set(feed.operations) == {one for one in measured if one.startswith(kinds)}
     assert feed.etag
-    assert feed.target(USER) == "/api/messages/feed?limit=100"
-    assert feed.target(USER, "a b&c") == "/api/messages/feed?limit=100&cursor=a%20b%26c"
+    assert feed.target(USER) == f"{path}?limit=100"
+    assert feed.target(USER, "a b&c") == f"{path}?limit=100&cursor=a%20b%26c"
     assert [feed.outcome(status) for status in (200, 304, 410, 401, 429, 500)] == [
         "news", "unchanged", "expired", "failed", "failed", "failed"
     ]  # fmt: skip
@@ -190,7 +211,6 @@ def test_the_feed(default: Contract) -> None:
     odd_bodies: list[object] = [None, [], {"items": {}}, "text"]
     for odd in odd_bodies:
         assert (feed.events(odd), feed.next_cursor(odd), feed.has_more(odd)) == ([], None, False)
-    assert default.feed("calls") is None
 
 
 def test_errors(default: Contract) -> None:
@@ -238,6 +258,8 @@ def test_the_ways_in_and_the_facts(default: Contract) -> None:
     assert (documented.rate_limit.limit, documented.rate_limit.window_ms) == (100, 60_000)
     assert documented.poll_ms == {"messages": 1500, "calls": 3000, "live_chat": 2000}
     assert (default.hooks.stats, default.hooks.fault) == ("/__stats", "/__fault")
+    assert default.calls is not None
+    assert (default.calls.ring_timeout_ms, default.token.lifetime_s) == (30_000, 86_400)
 
 
 def test_nothing_can_be_changed(default: Contract) -> None:

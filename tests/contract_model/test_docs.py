@@ -10,9 +10,10 @@ import msgspec
 import pytest
 
 from loadtest.contract import Contract, ContractError, parse
+from loadtest.contract.delivery import NEEDED
 from loadtest.contract.loader import DEFAULT, from_table
 from loadtest.contract.model import Header
-from loadtest.contract.table import ALWAYS, Given, Table
+from loadtest.contract.table import ALWAYS, Given, Operation, Table
 
 PAGE = Path(__file__).parents[2].joinpath("docs", "contract.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^```toml\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
@@ -59,12 +60,13 @@ def test_every_key_is_explained() -> None:
 def test_every_variable_is_explained() -> None:
     given = {
         name
-        for field in msgspec.structs.fields(Contract)
+        for cls in tables()
+        for field in msgspec.structs.fields(cls)
         for note in types_in(field.type)
         if isinstance(note, Given)
         for name in note.names
     }
-    assert {"room", "since_seq", "host"} <= given
+    assert {"room", "since_seq", "host", "callee", "chat", "capacity", "users"} <= given
     section = PAGE.split("### Templates")[1].split("### Paths")[0]
     assert {name for name in given | ALWAYS if f"`{name}`" not in section} == set()
 
@@ -80,9 +82,28 @@ def test_every_event_and_route_of_the_default_is_there() -> None:
             for inner in value:
                 yield from strings(inner)
 
-    named = set(strings(DEFAULT_TABLE))
+    def there(name: str) -> bool:
+        """What the contract calls ``${call}``, the page may call ``{callId}``."""
+        pattern = re.escape(re.sub(r"\$\{\w+\}", "<>", name)).replace("<>", r"\{\w+\}")
+        return re.search(rf"`([A-Z]+ )?{pattern}`", PAGE) is not None
+
+    named = set(strings(DEFAULT_TABLE)) | set(DEFAULT_TABLE["ignored"])
     assert {"message:send", "/api/rooms/join", "/api/messages/feed", "/__fault"} <= named
-    assert {name for name in named if not re.search(rf"`([A-Z]+ )?{re.escape(name)}`", PAGE)} == set()
+    assert {"call:status", "/api/calls/${call}/answer", "/api/live-chat/feed", "liveChat:presence"} <= named
+    assert {name for name in named if not there(name)} == set()
+
+
+def test_every_operation_is_explained_with_what_it_needs() -> None:
+    section = PAGE.split("### `[[deliveries]]`")[1].split("### `[[feeds]]`")[0]
+    rows = re.findall(r"^\| `([a-z]+\.[a-z]+)` \|[^|\n]*\|([^|\n]*)\|$", section, re.MULTILINE)
+    explained = {operation: tuple(re.findall(r"`(\w+)`", needs)) for operation, needs in rows}
+    assert list(explained) == list(get_args(Operation))
+    assert {operation: needs for operation, needs in explained.items() if needs} == NEEDED
+
+
+def test_the_line_about_a_missing_table_is_the_one_that_is_said(default: Contract) -> None:
+    said = msgspec.structs.replace(default, name="x", calls=None).missing_for("calls", False)
+    assert said and f"`{said}`" in PAGE
 
 
 def test_the_faults_shown_are_the_faults_told() -> None:

@@ -157,6 +157,8 @@ def _ruin(value: object) -> None:
         ("/x?since=${room}", None, "/x?since="),
         ("/x?since=${room}", 12, "/x?since=12"),
         ("/plain%20path", "", "/plain%20path"),
+        ("/x?ids=${room}", ["a", 7, "b,c&d", None], "/x?ids=a,7,b%2Cc%26d,"),
+        ("/x?ids=${room}", [], "/x?ids="),
     ],
 )
 def test_no_value_changes_the_structure_of_a_path(source: str, value: object, rendered: str) -> None:

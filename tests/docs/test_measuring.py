@@ -5,14 +5,15 @@ import re
 from pathlib import Path
 from typing import Any
 
-from loadtest.analysis import exit_code, figures
+from loadtest.analysis import availability, backoff, bystanders, exit_code, figures, storm
 from loadtest.analysis.bandwidth import HEADER_BYTES
+from loadtest.analysis.intervals import wilson
 from loadtest.analysis.validity import RULES, Scale, say_limit
-from loadtest.measure import histogram, ledger, schedule
+from loadtest.measure import histogram, ledger, rows, schedule
 from loadtest.measure.operations import Operation
 from loadtest.measure.plan import Phase
 from loadtest.measure.rows import EXEMPLARS
-from loadtest.measure.units import SECOND, parse_duration, parse_rate
+from loadtest.measure.units import MS, SECOND, parse_duration, parse_rate
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = "docs/measuring.md"
@@ -56,6 +57,25 @@ def test_the_figures_in_the_sentences_are_the_code_s(pages: dict[str, str], user
     assert f"1/{sub} = {math.ceil(1e4 / sub) / 100} % wide, and values below {2 * sub} ns are exact" in text
     assert EXEMPLARS == 20 and f"The slowest {EXEMPLARS} deliveries" in text
     assert f"{users['quiet_s']:g} s into the drain" in text
+
+
+def test_the_figures_about_coming_back_are_the_code_s(pages: dict[str, str]) -> None:
+    text = " ".join(pages[PAGE].split())
+    assert f"A strike that costs {storm.LEAST} connections or more is a storm" in text
+    assert f"is more than {storm.BOUND_SHARE:.0%}".replace("%", " %") + " of T99" in text
+    assert f"give or take {backoff.TOLERANCE_NS // MS} ms" in text
+    assert f"at least {backoff.ENOUGH} waits of that number" in text
+    assert f"lies above {round(100 * backoff.WANTED)} %" in text
+    assert f"at most {round(100 * (bystanders.TOLERANCE - 1))} % above the one before" in text
+    assert f"or at most {bystanders.SLACK_MS:g} ms; a second" in text
+    assert f"fewer than {bystanders.ENOUGH} deliveries is not looked at" in text
+    assert f"within {availability.DEADLINE_S:g} s of their planned moment" in text
+    assert f"of 1,000 out of 1,000 it still says {math.floor(1000 * wilson(1000, 1000)[0]) / 10} %" in text
+
+
+def test_what_becomes_of_a_drop_is_the_code_s(table: Any) -> None:
+    said = {row[0].replace(" ", "_") for row in table(PAGE, "## Coming back")}
+    assert {rows.RECOVERED, rows.GAVE_UP, rows.STAYED, rows.OPEN, rows.LEFT} <= said
 
 
 def test_the_exit_codes_are_the_code_s(pages: dict[str, str], table: Any) -> None:

@@ -109,9 +109,14 @@ def test_every_target_of_make_exists(pages: dict[str, str]) -> None:
 
 def test_the_demo_is_as_the_readme_says(pages: dict[str, str]) -> None:
     defaults = {name: one.default for name, one in inspect.signature(demo.demo).parameters.items()}
-    assert (defaults["users"], defaults["seconds"]) == (100, 60)
+    assert (defaults["users"], defaults["seconds"]) == (100, 75)
     assert demo.ARMS == ("websocket", "interval-polling")
+    text = pages["README.md"]
     assert (
-        "100 people chat for a minute over WebSocket and for another\nminute over polling"
-        in pages["README.md"]
+        "lets 100 people chat, call each other and ask operators for\nhelp, for 75 seconds over WebSocket"
+        in text
+    )
+    assert demo.SCENARIO == "mixed"
+    assert (
+        demo.FAULT.endswith("~0.3") and "in the middle of each, three in\nten lose their connection" in text
     )

@@ -1,5 +1,6 @@
 """Does docs/run-format.md name every file, field, operation and counter of a run, and nothing else?"""
 
+import ast
 import re
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,18 @@ from typing import Any
 import msgspec
 import pytest
 
-from loadtest.analysis import bandwidth, figures, summary, validity
-from loadtest.measure import histogram, recorder, run
+from loadtest.analysis import (
+    availability,
+    backoff,
+    bandwidth,
+    bystanders,
+    figures,
+    reconnection,
+    storm,
+    summary,
+    validity,
+)
+from loadtest.measure import histogram, recorder, rows, run
 from loadtest.measure.operations import Operation
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,16 +33,23 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
     "### `health`": recorder.HealthRow,
     "### `traffic`": recorder.TrafficRow,
     "### `server`": recorder.ServerRow,
+    "### `fault`": recorder.FaultRow,
     "## Histograms": histogram.Counts,
     "## `connections.jsonl.gz`": recorder.Drop,
+    "### `tries`": rows.Try,
     "## `exemplars.jsonl`": recorder.Exemplar,
     "## `summary.json`": summary.Summary,
     "### `validity`": validity.Validity,
     "### `connections`": summary.Connections,
     "### `operations`": summary.OperationRow,
     "### `bandwidth`": bandwidth.Bandwidth,
-    "### `reconnection`": summary.Reconnection,
+    "### `reconnection`": reconnection.Reconnection,
+    "#### `backoff`": backoff.Attempt,
+    "#### `by_cause` and `by_fault`": reconnection.Breakdown,
+    "#### `storms`": storm.Storm,
+    "#### `bystanders`": bystanders.Bystanders,
     "### `verdicts`": summary.Verdict,
+    "### `availability`": availability.Availability,
 }
 
 
@@ -75,24 +93,59 @@ def test_figures_and_lags_are_named(pages: dict[str, str]) -> None:
     assert re.findall(r"`(\w+)`", said[2]) == fields(figures.Lag)
 
 
+def test_an_effect_is_named(pages: dict[str, str]) -> None:
+    section = pages[PAGE].split("#### `bystanders`")[1].split("### ")[0].split("An *effect* is")[1]
+    named = fields(bystanders.Effect)
+    assert re.findall(r"`(\w+)`", section)[: len(named)] == named
+
+
 def test_operations_are_those_of_the_code(table: Any) -> None:
     assert first(table(PAGE, "## Operations")) == [operation.value for operation in Operation]
 
 
 def test_kinds_of_lines_are_those_of_the_code(pages: dict[str, str]) -> None:
     section = pages[PAGE].split("## `intervals.jsonl.gz`")[1].split("\n## ")[0]
-    rows = (recorder.SeriesRow, recorder.HealthRow, recorder.TrafficRow, recorder.ServerRow)
-    assert re.findall(r"^### `(\w+)`", section, re.MULTILINE) == [row.__struct_config__.tag for row in rows]
+    kinds = (rows.SeriesRow, rows.HealthRow, rows.TrafficRow, rows.ServerRow, rows.FaultRow)
+    assert re.findall(r"^### `(\w+)`", section, re.MULTILINE) == [row.__struct_config__.tag for row in kinds]
+
+
+def counted_in(path: Path) -> set[str]:
+    """The names that a module counts under; what is only known while it runs is ``<>``."""
+    module = ast.parse(path.read_text(encoding="utf-8"))
+    constants = {
+        target.id: node.value.value
+        for node in module.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+
+    def names(node: ast.expr) -> set[str]:
+        match node:
+            case ast.Constant(value=str(name)):
+                return {name}
+            case ast.Name(id=name):
+                return {str(constants[name])} if name in constants else {"<>"}
+            case ast.IfExp(body=one, orelse=other):
+                return names(one) | names(other)
+            case ast.JoinedStr(values=parts):
+                said = [names(part.value if isinstance(part, ast.FormattedValue) else part) for part in parts]
+                return {"".join(min(one) for one in said)}
+            case ast.BinOp(left=left, right=right):
+                return {one + other for one in names(left) for other in names(right)}
+        return {"<>"}
+
+    calls = [node for node in ast.walk(module) if isinstance(node, ast.Call) and node.args]
+    counts = [call for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr == "count"]
+    found = {name for call in counts for name in names(call.args[0])}
+    return {name for name in found if re.fullmatch(r"[a-z_.]+(<>)?", name)}
 
 
 def test_counters_are_those_that_are_counted(table: Any) -> None:
-    counted = set()
-    for path in (ROOT / "loadtest").rglob("*.py"):
-        counted |= set(re.findall(r'\.count\(f?"([^"]+)"', path.read_text(encoding="utf-8")))
     # "fault: …" carries the words of a fault to the master, and ends in harness_errors.
-    names = {re.sub(r"\{\w+\}", "<code>", name) for name in counted if not name.startswith("fault: ")}
-    assert len(names) > 5
-    assert set(first(table(PAGE, "### `counters`"))) == names
+    counted = {name for path in (ROOT / "loadtest").rglob("*.py") for name in counted_in(path)}
+    assert len(counted) > 5
+    assert {re.sub(r"<\w+>", "<>", name) for name in first(table(PAGE, "### `counters`"))} == counted
 
 
 def test_files_are_those_that_are_written(pages: dict[str, str]) -> None:

@@ -14,6 +14,7 @@ import gevent
 
 from loadtest.contract import load
 from loadtest.contract.development import DEVELOPMENT_SECRET
+from loadtest.measure.operations import Operation
 from loadtest.users.clock import Clock
 from loadtest.users.connection import Listeners, NativeConnection
 from loadtest.users.feed_link import FeedLink
@@ -54,7 +55,16 @@ class Talker:
 
         rng = random.Random(number)
         self.link: Link = (
-            FeedLink(contract, self.identity, place, "browser", clock, rng, hearing, self._polled)
+            FeedLink(
+                contract.feeds_for([Operation.MESSAGE_DELIVER.value]),
+                self.identity,
+                requests(),
+                clock,
+                rng,
+                hearing,
+                self._polled,
+                lambda: fault(RuntimeError("the server takes the token no longer")),
+            )
             if transport == "interval-polling"
             else SocketLink(contract, self.identity, connect, hearing, requests)
         )

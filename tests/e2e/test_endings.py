@@ -68,7 +68,7 @@ def test_each_lost_connection_is_counted_once_and_nobody_falls_silent(serve: Any
         locust = start_locust(
             *("-f", HERE / "restless.py", "-u", users, "-r", users, "-t", "13s", "--rt-rate", f"{rate:g}/s"),
             *(*WARM, "--rt-room-size", 6, "--rt-deadline", "3s", "--rt-drain", "4s", "--rt-client", client),
-            *("-H", server.url),
+            *("--rt-reconnect", "none", "-H", server.url),
         )
         arms.append((server, locust))
     for server, _ in arms:

@@ -15,11 +15,9 @@ from loadtest.measure.run import Run
 from loadtest.report.render import render
 
 
-@pytest.fixture(scope="session")
-def made() -> ModuleType:
-    name = "loadtest_tests_made"
+def load(name: str, path: Path) -> ModuleType:
+    """A file of tests that is no package's member."""
     if name not in sys.modules:
-        path = Path(__file__).parents[1] / "analysis" / "made.py"
         spec = importlib.util.spec_from_file_location(name, path)
         assert spec is not None
         assert spec.loader is not None
@@ -27,6 +25,16 @@ def made() -> ModuleType:
         sys.modules[name] = module
         spec.loader.exec_module(module)
     return sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def made() -> ModuleType:
+    return load("loadtest_tests_made", Path(__file__).parents[1] / "analysis" / "made.py")
+
+
+@pytest.fixture(scope="session")
+def lively() -> ModuleType:
+    return load("loadtest_tests_lively", Path(__file__).with_name("lively.py"))
 
 
 @pytest.fixture(scope="session")
@@ -52,6 +60,20 @@ def troubled(made: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Run:
     }
     path = maker.write(tmp_path_factory.mktemp("reports"), complete=False, id="badcafe0", target=target)
     return runs.read(path)
+
+
+@pytest.fixture(scope="session")
+def dropped(made: ModuleType, lively: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A storm, an outage that lasted, and losses of every fate."""
+    run: Run = lively.dropped(made, tmp_path_factory.mktemp("reports"))
+    return run
+
+
+@pytest.fixture(scope="session")
+def conversing(made: ModuleType, lively: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Calls, live chats, two devices, upgrades; not a single message."""
+    run: Run = lively.conversing(made, tmp_path_factory.mktemp("reports"))
+    return run
 
 
 def page_of(*shown: Run) -> str:

@@ -73,9 +73,17 @@ def look(chromium: str, page: str, folder: Path) -> tuple[dict[str, list[str]], 
 
 
 def test_no_overflow_and_no_complaint(
-    chromium: str, tmp_path: Path, push: Run, polling: Run, troubled: Run
+    chromium: str,
+    tmp_path: Path,
+    push: Run,
+    polling: Run,
+    troubled: Run,
+    dropped: Run,
+    conversing: Run,
 ) -> None:
-    for index, shown in enumerate(([troubled], [push, polling])):
+    for index, shown in enumerate(
+        ([troubled], [push, polling], [dropped], [conversing], [dropped, conversing])
+    ):
         folder = tmp_path / str(index)
         folder.mkdir()
         page = render(shown, [summarise(run) for run in shown])

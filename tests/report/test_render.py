@@ -17,8 +17,8 @@ from loadtest.measure.book import Book
 from loadtest.measure.rows import Delta, HealthRow, SeriesRow
 from loadtest.measure.run import Edges, Run
 from loadtest.measure.units import SECOND
-from loadtest.report import charts
-from loadtest.report.render import render, unbroken_flags
+from loadtest.report import charts, outage_charts
+from loadtest.report.render import render, sentence, unbroken_flags
 
 GOLDEN = Path(__file__).with_name("golden")
 
@@ -70,12 +70,21 @@ class Reader(HTMLParser):
         return re.sub(r"\s+", " ", " ".join(self.words))
 
 
-def all_pages(push: Run, polling: Run, troubled: Run) -> list[str]:
-    return [page_of(push), page_of(troubled), page_of(push, polling), page_of(push, polling, troubled)]
+@pytest.fixture(scope="module")
+def all_pages(push: Run, polling: Run, troubled: Run, dropped: Run, conversing: Run) -> list[str]:
+    groups = (
+        [push],
+        [troubled],
+        [dropped],
+        [conversing],
+        [push, polling],
+        [push, dropped, conversing, troubled],
+    )
+    return [page_of(*shown) for shown in groups]
 
 
-def test_a_page_needs_nothing_but_itself(push: Run, polling: Run, troubled: Run) -> None:
-    for page in all_pages(push, polling, troubled):
+def test_a_page_needs_nothing_but_itself(all_pages: list[str]) -> None:
+    for page in all_pages:
         reader = Reader(page)
         assert reader.open == []
         assert all(one.startswith(("#", "data:image/png;base64,")) for one in reader.fetched)
@@ -86,12 +95,13 @@ def test_a_page_needs_nothing_but_itself(push: Run, polling: Run, troubled: Run)
         assert len(page.encode()) < 1_500_000
 
 
-def test_a_single_page_is_small(troubled: Run) -> None:
+def test_a_single_page_is_small(troubled: Run, conversing: Run) -> None:
     assert len(page_of(troubled).encode()) < 200_000
+    assert len(page_of(conversing).encode()) < 250_000
 
 
-def test_ids_are_unique_and_every_reference_is_met(push: Run, polling: Run, troubled: Run) -> None:
-    for page in all_pages(push, polling, troubled):
+def test_ids_are_unique_and_every_reference_is_met(all_pages: list[str]) -> None:
+    for page in all_pages:
         reader = Reader(page)
         assert len(reader.ids) == len(set(reader.ids))
         wanted = {one[1:] for one in reader.fetched if one.startswith("#")}
@@ -99,12 +109,12 @@ def test_ids_are_unique_and_every_reference_is_met(push: Run, polling: Run, trou
         assert wanted <= set(reader.ids)
 
 
-def test_the_same_runs_give_the_same_bytes(push: Run, polling: Run) -> None:
-    assert page_of(push, polling) == page_of(push, polling)
+def test_the_same_runs_give_the_same_bytes(push: Run, dropped: Run, conversing: Run) -> None:
+    assert page_of(push, dropped, conversing) == page_of(push, dropped, conversing)
 
 
-def test_charts_take_their_colours_from_the_page(push: Run, polling: Run) -> None:
-    page = page_of(push, polling)
+def test_charts_take_their_colours_from_the_page(push: Run, polling: Run, dropped: Run) -> None:
+    page = page_of(push, polling, dropped)
     svg = "".join(re.findall(r"<svg.*?</svg>", page, re.DOTALL))
     assert "var(--websocket)" in svg
     assert "var(--interval-polling)" in svg
@@ -119,11 +129,12 @@ def test_charts_take_their_colours_from_the_page(push: Run, polling: Run) -> Non
     assert set(re.findall(r"var\((--[\w-]+)\)", page)) <= defined
 
 
-def test_charts_stay_small(push: Run) -> None:
-    for svg in re.findall(r"<svg.*?</svg>", page_of(push), re.DOTALL):
-        assert len(svg) < 60_000
-        for path in re.findall(r'd="([^"]*)"', svg):
+def test_charts_stay_small(push: Run, dropped: Run) -> None:
+    for svg in re.findall(r"<svg.*?</svg>", page_of(push) + page_of(dropped), re.DOTALL):
+        assert len(svg) < 30_000
+        for path in re.findall(r' d="([^"]*)"', svg):
             assert path.count("L") <= 300
+            assert not re.search(r"\.\d{3}", path), "more digits than anybody sees"
 
 
 def test_what_comes_from_a_run_is_text_and_not_markup(troubled: Run) -> None:
@@ -133,8 +144,8 @@ def test_what_comes_from_a_run_is_text_and_not_markup(troubled: Run) -> None:
     assert "this run &amp; &lt;others&gt;." in page
 
 
-def test_every_table_has_a_caption_and_headers(push: Run, polling: Run) -> None:
-    page = page_of(push, polling)
+def test_every_table_has_a_caption_and_headers(all_pages: list[str]) -> None:
+    page = "".join(all_pages)
     tables = re.findall(r"<table.*?</table>", page, re.DOTALL)
     assert len(tables) > 8
     for one in tables:
@@ -270,20 +281,38 @@ def test_a_run_and_a_summary_for_each() -> None:
         render([], [])
 
 
+def test_notes_become_sentences() -> None:
+    assert sentence("one storm left out") == "One storm left out."
+    assert sentence("Done.") == "Done."
+
+
 def test_flags_are_not_broken_over_lines() -> None:
     assert unbroken_flags("use --processes 2, <or> not") == (
         'use <span class="flag">--processes 2</span>, &lt;or&gt; not'
     )
 
 
-@pytest.mark.parametrize("name", ["single", "compare"])
+CHARTS = {
+    charts: ("spectrum_chart", "heat_chart", "time_chart"),
+    outage_charts: ("storm_chart", "backoff_chart", "rejoining_chart", "waterfall_chart"),
+}
+
+
+@pytest.mark.parametrize("name", ["single", "compare", "drops", "calls"])
 def test_the_words_of_the_page(
-    name: str, push: Run, polling: Run, troubled: Run, monkeypatch: pytest.MonkeyPatch
+    name: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Against a golden page without its pictures; LOADTEST_UPDATE_GOLDEN=1 writes it anew: read the diff."""
-    for chart in ("spectrum_chart", "heat_chart", "time_chart"):
-        monkeypatch.setattr(charts, chart, lambda *_, **__: "<svg></svg>")
-    shown = {"single": [troubled], "compare": [push, polling]}[name]
+    for module, drawn in CHARTS.items():
+        for chart in drawn:
+            monkeypatch.setattr(module, chart, lambda *_, **__: "<svg></svg>")
+    fixtures = {
+        "single": ["troubled"],
+        "compare": ["push", "polling"],
+        "drops": ["dropped"],
+        "calls": ["conversing"],
+    }
+    shown = [request.getfixturevalue(fixture) for fixture in fixtures[name]]
     page = re.sub(r"<style>.*?</style>", "<style></style>", page_of(*shown), flags=re.DOTALL)
     golden = GOLDEN / f"{name}.html"
     if os.environ.get("LOADTEST_UPDATE_GOLDEN") == "1":

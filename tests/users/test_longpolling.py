@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import select
 import socket
 import struct
 from collections.abc import Callable, Iterator
@@ -351,7 +352,9 @@ def test_a_ping_that_waits_in_the_socket_came_in_time(
     server.say("2")
     connection.pause_reading(True)
     until(lambda: not server.hanging)
-    connection._paused = connection._pool._paused = False  # as after a stall: it waits, and no turn came yet
+    # As after a stall: it waits, and the hub has had no turn yet.
+    select.select([one.wire._raw for one in connection._pool._open], [], [], 5)
+    connection._paused = False
     for one in connection._pool._open:
         one.wire.paused = False
     connection.check(last_ns + 45_000_000_001)

@@ -138,7 +138,7 @@ def test_too_few_ports_are_found_out_before_the_run(tmp_path: Path, monkeypatch:
     limits.check(users=500, processes=1)
     with pytest.raises(Refused) as refused:
         limits.check(users=501, processes=9)
-    assert "501 users need more local ports than the 500" in _line(refused)
+    assert "501 devices need more local ports than the 500" in _line(refused)
     ports.write_text("what?")
     limits.check(users=501, processes=1)
 
@@ -153,3 +153,10 @@ def test_another_limit_is_said_to_the_reader(limit: int, word: str) -> None:
     (note,) = target._notes(limit, contract_of(_settings()))
     assert word in note
     assert "100 messages a minute" in note
+
+
+def test_several_devices_need_several_times_as_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (1_000, 1_000))
+    limits.check(users=200, processes=1, transport="websocket", devices=2)
+    with pytest.raises(Refused, match="descriptors"):
+        limits.check(users=200, processes=1, transport="upgrade", devices=2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import socket
 import struct
 from collections.abc import Callable, Iterator
@@ -254,11 +255,13 @@ def test_reading_ahead_of_the_hub_takes_all_that_waits(pair: Any, until: Until, 
     one = pair()
     one.peer.setblocking(True)
     one.peer.sendall(b"x" * 200_000)
+    select.select([one.wire._raw], [], [], 5)
     one.wire.read_now()  # the hub has had no turn
     assert one.owner.data
     until(lambda: len(one.owner.data) == 200_000)
     one.wire.read_now()
     one.peer.close()
+    select.select([one.wire._raw], [], [], 5)
     one.wire.read_now()
     assert one.owner.ends == [(Cause.TRANSPORT_CLOSE, "end of stream")]
     one.wire.read_now()

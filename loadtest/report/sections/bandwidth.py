@@ -24,6 +24,7 @@ REGIMES = {
     ACTIVE: "active, per delivered message",
     IDLE: "idle, per user and hour",
 }
+PER_HOUR = "active, per user and hour"
 METHODS = {TCP_INFO: "counted by the kernel", ESTIMATED: "estimated"}
 NO_WIRE = "the kernel did not count segments here"
 
@@ -59,7 +60,7 @@ def bandwidth(subjects: Sequence[Subject]) -> BandwidthSection:
 
 def _cost(subject: Subject, row: Bandwidth) -> Row:
     """Socket and wire bytes over the unit of the regime."""
-    if row.regime == IDLE:
+    if row.regime == IDLE or _no_messages(row):
         socket, why = row.bytes_per_user_hour, row.why.get("bytes_per_user_hour", "")
     elif row.regime == ACTIVE:
         socket, why = row.bytes_per_delivery, row.why.get("bytes_per_delivery", "")
@@ -70,13 +71,18 @@ def _cost(subject: Subject, row: Bandwidth) -> Row:
         wire = socket * row.wire_bytes / row.socket_bytes
     why_wire = why or (NO_WIRE if wire is None else "")
     return Row(
-        [Cell(REGIMES.get(row.regime, row.regime)), *subject.who],
+        [Cell(PER_HOUR if _no_messages(row) else REGIMES.get(row.regime, row.regime)), *subject.who],
         [
             known(say_bytes(socket), why),
             known(say_bytes(wire), why_wire),
             Cell(METHODS.get(row.method, row.method), tone="quiet"),
         ],
     )
+
+
+def _no_messages(row: Bandwidth) -> bool:
+    """Whether people were active without a message to divide by: they called, or asked for help."""
+    return row.regime == ACTIVE and not row.deliveries and row.bytes_per_user_hour is not None
 
 
 def _total(subject: Subject, row: Bandwidth) -> Row:

@@ -14,13 +14,13 @@ from loadtest.report.words import count, plural
 
 DIALLED = "dialled"
 KINDS = (
-    Kind(DIALLED, "dialled", always=True),
-    Kind("answered", "answered", always=True),
-    Kind("declined", "declined", always=True),
-    Kind("hung_up", "hung up by the caller before an answer", always=True),
-    Kind("missed", "missed: it rang until the server's timeout", always=True),
-    Kind("busy", "refused: the callee was busy", always=True),
-    Kind("offline", "refused: the callee was offline", always=True),
+    Kind(DIALLED, "dialled", part=True, always=True),
+    Kind("answered", "answered", part=True, always=True),
+    Kind("declined", "declined", part=True, always=True),
+    Kind("hung_up", "hung up by the caller before an answer", part=True, always=True),
+    Kind("missed", "missed: it rang until the server's timeout", part=True, always=True),
+    Kind("busy", "refused: the callee was busy", part=True, always=True),
+    Kind("offline", "refused: the callee was offline", part=True, always=True),
     Kind("engaged", "not dialled: the caller was on the phone"),
     Kind("raced", "second answers, on another device, refused"),
     Kind("too_late", "answers after the end, refused"),
@@ -101,5 +101,5 @@ BRIEF = {
 
 
 def _wrong(known: Mapping[str, int]) -> str:
-    wrong = [f"{count(known[kind.key])} {kind.says}" for kind in KINDS if kind.bad and known.get(kind.key)]
+    wrong = [f"{kind.says} ({count(known[kind.key])})" for kind in KINDS if kind.bad and known.get(kind.key)]
     return f" Wrong: {', '.join(wrong)}." if wrong else ""

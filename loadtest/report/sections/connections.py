@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from loadtest.analysis import timeline
-from loadtest.analysis.figures import Figures
 from loadtest.analysis.summary import OperationRow
 from loadtest.measure.operations import Operation
 from loadtest.measure.plan import Phase
 from loadtest.measure.units import say_ms
 from loadtest.report import charts
+from loadtest.report.sections.durations import COLUMNS, cells
 from loadtest.report.sections.figure import (
     KeyEntry,
     Picture,
@@ -23,8 +23,8 @@ from loadtest.report.sections.figure import (
     shared_spans,
 )
 from loadtest.report.subject import Subject, whose
-from loadtest.report.table import Cell, Row, Table, known, table
-from loadtest.report.words import STATISTIC_NAMES, count, plural
+from loadtest.report.table import Cell, Row, Table, table
+from loadtest.report.words import count, plural
 
 PARTS = {
     "tcp": "TCP connection",
@@ -33,9 +33,10 @@ PARTS = {
     "namespace": "namespace",
     "authenticate": "authentication",
     "join": "joining rooms",
+    "upgrade": "moving to WebSocket, afterwards",
 }
+AFTERWARDS = "upgrade"  # a session acts on polling meanwhile, so it is no part of the connect
 FIRST_POLL = "first answer of the feed"  # what a polling user has where a socket has the Engine.IO open
-SHOWN = ("mean", "p50", "p95", "p99", "max")
 
 
 class Share(NamedTuple):
@@ -68,18 +69,17 @@ class ConnectionsSection(NamedTuple):
 
 def connections(subjects: Sequence[Subject]) -> ConnectionsSection:
     """Phases of the connect, connections over time, drops by cause."""
-    names = [STATISTIC_NAMES[name] for name in SHOWN]
     return ConnectionsSection(
         [_sentence(one) for one in subjects],
         [_picture(subjects)] if any(one.run.health for one in subjects) else [],
         [split for one in subjects if (split := _split(one))],
-        table("Connecting, by phase", ["phase", *whose(subjects)], names, _rows(subjects)),
+        table("Connecting, by phase", ["phase", *whose(subjects)], COLUMNS, _rows(subjects)),
         table("Lost connections by cause", ["cause", *whose(subjects)], ["connections"], _drops(subjects)),
     )
 
 
 def _sentence(subject: Subject) -> str:
-    known, drops = subject.summary.connections, subject.summary.reconnection.drops
+    known, drops = subject.summary.connections, len(subject.run.drops)
     came = plural(known.established, "connection")
     server = known.server_peak
     theirs = (
@@ -122,7 +122,8 @@ def _session(subject: Subject, operation: Operation) -> OperationRow | None:
 
 def _split(subject: Subject) -> Split | None:
     row = _session(subject, Operation.SESSION_CONNECT)
-    means = {name: figures.mean for name, figures in row.phases_ms.items() if figures.mean} if row else {}
+    phases = row.phases_ms.items() if row else ()
+    means = {name: figures.mean for name, figures in phases if figures.mean and name != AFTERWARDS}
     whole = sum(means.values())
     if not whole:
         return None
@@ -150,25 +151,21 @@ def _rows(subjects: Sequence[Subject]) -> list[Row]:
     for one in subjects:
         connect = _session(one, Operation.SESSION_CONNECT)
         for part, figures in connect.phases_ms.items() if connect else ():
-            cells = _cells(figures, connect.why if connect else {}, f"phases_ms.{part}.")
-            found.append((_place(part), Row([Cell(_part(one, part)), *one.who], cells)))
+            parts = cells(figures, connect.why if connect else {}, f"phases_ms.{part}.")
+            found.append((_place(part), Row([Cell(_part(one, part)), *one.who], parts)))
         for operation in (Operation.SESSION_CONNECT, Operation.SESSION_JOIN):
             row = _session(one, operation)
             if row:
                 heads = [Cell(row.name, tone="strong"), *one.who]
-                found.append(((len(PARTS) + 1, operation), Row(heads, _cells(row.latency_ms, row.why, ""))))
+                found.append(((len(PARTS) + 1, operation), Row(heads, cells(row.latency_ms, row.why))))
     return [row for _, row in sorted(found, key=lambda pair: pair[0])]
 
 
-def _cells(figures: Figures, why: dict[str, str], prefix: str) -> list[Cell]:
-    return [
-        known(say_ms(getattr(figures, name)), why.get(prefix + name) or why.get(name, "")) for name in SHOWN
-    ]
-
-
 def _drops(subjects: Sequence[Subject]) -> list[Row]:
+    """By cause, unless the section on reconnection has them all."""
     return [
         Row([Cell(cause), *one.who], [Cell(count(number), tone="bad")])
         for one in subjects
+        if len(one.run.drops) > sum(row.drops for row in one.summary.reconnection.by_cause)
         for cause, number in sorted(Counter(drop.cause for drop in one.run.drops).items())
     ]

@@ -8,17 +8,19 @@ from typing import NamedTuple
 from loadtest.analysis.figures import say_share
 from loadtest.report.subject import Subject
 from loadtest.report.table import Cell, Row
-from loadtest.report.words import UNKNOWN, count
+from loadtest.report.words import count
 
 
 class Kind(NamedTuple):
     """A way to end: ``key`` among the counts, and in words.
 
-    bad: more than none of it is a fault of the server. always: none of it is worth saying too.
+    part: a share of the whole. bad: more than none of it is a fault of the server. always: none of it is worth
+    saying too.
     """
 
     key: str
     says: str
+    part: bool = False
     bad: bool = False
     always: bool = False
 
@@ -39,7 +41,7 @@ def counted(
 def _row(kind: Kind, subject: Subject, counts: Mapping[str, int], whole: str) -> Row:
     n, of = counts.get(kind.key, 0), counts.get(whole, 0)
     tone = "quiet" if not n else "bad" if kind.bad else ""
-    share = UNKNOWN if not of or kind.bad else say_share(n / of)
+    share = say_share(n / of) if of and kind.part else ""
     return Row(
         [Cell(kind.says), *subject.who],
         [Cell(count(n), tone=tone), Cell(share, tone="quiet")],

@@ -55,11 +55,19 @@ def devices(subjects: Sequence[Subject]) -> Devices | None:
     """Own devices, presence, upgrades and fallbacks; None if the runs had none of these."""
     several = [one for one in subjects if _number(one) > 1]
     present = [one for one in subjects if _heard(one, Operation.PRESENCE_DELIVER)]
-    moved = [one for one in subjects if _moves(one)]
-    if not (several or present or moved):
+    moved = [one for one in subjects if one.summary.upgrade]
+    fell = [one for one in subjects if any(_fallbacks(one))]
+    if not (several or present or moved or fell):
         return None
     topics = [
-        word for word, shown in (("presence", present), ("devices", several), ("upgrades", moved)) if shown
+        word
+        for word, shown in (
+            ("presence", present),
+            ("devices", several),
+            ("upgrades", moved),
+            ("fallbacks", fell),
+        )
+        if shown
     ]
     return Devices(
         _listed(topics).capitalize(),
@@ -84,13 +92,13 @@ def devices(subjects: Sequence[Subject]) -> Devices | None:
             "Until others hear of it, measured phase",
             DELIVERED_HEADS,
             DELIVERED_COLUMNS,
-            delivered(subjects, OPERATIONS) if present or several else [],
+            delivered([one for one in subjects if one in present or one in several], OPERATIONS),
         ),
         table(
-            "Moving to WebSocket",
-            ["sessions that began with polling", *whose(subjects)],
-            ["moved", "stayed", "moved in", *COLUMNS],
-            [_upgrade_row(one) for one in moved if one.summary.upgrade],
+            "Sessions that began with polling, and moved to WebSocket",
+            ["transport"],
+            ["moved", "stayed", "share moved", *COLUMNS],
+            [_upgrade_row(one) for one in moved],
         ),
     )
 
@@ -112,9 +120,10 @@ def _heard(subject: Subject, operation: str) -> bool:
     )
 
 
-def _moves(subject: Subject) -> bool:
+def _fallbacks(subject: Subject) -> tuple[int, int]:
+    """How often a device took a lesser transport, and how often it got back to a better one."""
     counters = subject.run.manifest.counters
-    return bool(subject.summary.upgrade) or any(counters.get(name) for name in ("fallbacks", "climbs"))
+    return counters.get("fallbacks", 0), counters.get("climbs", 0)
 
 
 def _phase(subject: Subject, operation: str, part: str, phase: str | None = Phase.MEASURE) -> Histogram:
@@ -160,8 +169,8 @@ def _of_upgrades(subject: Subject) -> str:
 
 
 def _of_fallbacks(subject: Subject) -> str:
-    counters = subject.run.manifest.counters
-    fell, climbed, failed = (counters.get(name, 0) for name in ("fallbacks", "climbs", "climbs.failed"))
+    fell, climbed = _fallbacks(subject)
+    failed = subject.run.manifest.counters.get("climbs.failed", 0)
     if not (fell or climbed):
         return ""
     return (
@@ -180,6 +189,6 @@ def _upgrade_row(subject: Subject) -> Row:
     took = of_histogram(_phase(subject, Operation.SESSION_CONNECT, "upgrade", None))
     share = say_share(moved / (moved + stayed)) if moved + stayed else "–"
     return Row(
-        [Cell("all"), *subject.who],
+        [Cell(subject.label, accent="" if subject.alone else subject.accent)],
         [Cell(count(moved)), Cell(count(stayed), tone="bad" if stayed else "quiet"), Cell(share), *took[1:]],
     )

@@ -21,9 +21,15 @@ def cells(
     values: Figures, why: Mapping[str, str], prefix: str = "", names: Sequence[str] = SHOWN
 ) -> list[Cell]:
     """A cell per statistic; its reason stands in ``why`` under ``prefix`` and its name, or its name alone."""
-    return [
-        known(say_ms(getattr(values, name)), why.get(prefix + name) or why.get(name, "")) for name in names
-    ]
+    return [_cell(getattr(values, name), name, why, prefix) for name in names]
+
+
+def _cell(value: float | None, name: str, why: Mapping[str, str], prefix: str) -> Cell:
+    reason = why.get(prefix + name, "")
+    # The parts of a connect have an n of their own: what the whole cannot give, a part may.
+    if not reason and (value is None or not prefix.startswith("phases_ms.")):
+        reason = why.get(name, "")
+    return known(say_ms(value), reason)
 
 
 def of_histogram(histogram: Histogram) -> list[Cell]:

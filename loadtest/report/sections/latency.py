@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from loadtest.analysis import timeline
-from loadtest.analysis.figures import STATISTICS, Figures
+from loadtest.analysis.figures import NEEDED, STATISTICS
 from loadtest.analysis.series import Series, measured
 from loadtest.analysis.spectrum import spectrum
 from loadtest.analysis.summary import OperationRow
@@ -14,9 +14,10 @@ from loadtest.measure.operations import Operation
 from loadtest.measure.plan import Phase
 from loadtest.measure.units import SECOND, say_ms
 from loadtest.report import charts
+from loadtest.report.sections.durations import cells
 from loadtest.report.sections.figure import KeyEntry, Picture, fault_key, fault_words, key
-from loadtest.report.subject import MAIN, Subject, by_operation, main_operation, measured_operations, whose
-from loadtest.report.table import Cell, Row, Table, known, table
+from loadtest.report.subject import MAIN, Subject, by_operation, measured_operations, whose
+from loadtest.report.table import Cell, Row, Table, table
 from loadtest.report.words import STATISTIC_NAMES, count, plural, tick_percentile
 
 COLUMNS = ["n", *(STATISTIC_NAMES[name] for name in STATISTICS)]
@@ -33,8 +34,8 @@ class Latency(NamedTuple):
 
 def latency(subjects: Sequence[Subject]) -> Latency:
     """Spectrum and heat maps of what the runs are there for, figures of everything, receive lag."""
-    summaries = [one.summary for one in subjects]
-    operations = measured_operations(summaries) or [main_operation(summaries)]
+    main, *others = measured_operations([one.summary for one in subjects]) or [Operation.MESSAGE_DELIVER]
+    drawn = [main, *(one for one in others if _worth_drawing(subjects, one))]
     rows = [
         line
         for one, row in by_operation(subjects, [Phase.MEASURE])
@@ -42,12 +43,8 @@ def latency(subjects: Sequence[Subject]) -> Latency:
         for line in _rows(one, row)
     ]
     return Latency(
-        MAIN[operations[0]],
-        [
-            picture
-            for one in operations
-            for picture in (*_spectrum(subjects, one), *_heat_maps(subjects, one))
-        ],
+        MAIN[main],
+        [picture for one in drawn for picture in (*_spectrum(subjects, one), *_heat_maps(subjects, one))],
         table(
             "Response and service times of the measured phase",
             ["operation", *whose(subjects), "counted from"],
@@ -56,6 +53,11 @@ def latency(subjects: Sequence[Subject]) -> Latency:
         ),
         [_receive_lag(one) for one in subjects],
     )
+
+
+def _worth_drawing(subjects: Sequence[Subject], operation: Operation) -> bool:
+    """Whether there are enough for a p95; of a handful, the table says all there is to say."""
+    return any(measured(one.run, operation).expected >= NEEDED["p95"] for one in subjects)
 
 
 def _spectrum(subjects: Sequence[Subject], operation: Operation) -> list[Picture]:
@@ -150,23 +152,18 @@ def _rows(subject: Subject, row: OperationRow) -> list[Row]:
     """From the planned moment, and below it from the sending."""
     heads = [Cell(row.name), *subject.who]
     found = [
-        Row([*heads, Cell("planned moment")], [Cell(count(row.n)), *_figures(row.latency_ms, row, "")], True)
+        Row(
+            [*heads, Cell("planned moment")],
+            [Cell(count(row.n)), *cells(row.latency_ms, row.why, "", STATISTICS)],
+            True,
+        )
     ]
     # A poll is sent when it is due: its service time would repeat the row above.
     if row.service_ms.mean is not None and row.name != Operation.POLL_REQUEST:
         again = [cell._replace(tone="again") for cell in heads]
-        cells = [Cell(""), *_figures(row.service_ms, row, "service_ms.")]
-        found.append(Row([*again, Cell("sending", tone="quiet")], cells))
+        after = [Cell(""), *cells(row.service_ms, row.why, "service_ms.", STATISTICS)]
+        found.append(Row([*again, Cell("sending", tone="quiet")], after))
     return found
-
-
-def _figures(figures: Figures, row: OperationRow, prefix: str) -> list[Cell]:
-    cells = []
-    for name in STATISTICS:
-        value = getattr(figures, name)
-        why = row.why.get(prefix + name) or row.why.get(name, "")
-        cells.append(known(say_ms(value), why))
-    return cells
 
 
 def _receive_lag(subject: Subject) -> str:

@@ -23,12 +23,12 @@ from loadtest.report.words import count, plural
 
 ASKED = "asked"
 KINDS = (
-    Kind(ASKED, "asked for help", always=True),
-    Kind("assigned", "given an operator", always=True),
-    Kind("queued", "put in the queue first", always=True),
-    Kind("handed_over", "handed over to another operator", always=True),
-    Kind("requeued", "back in the queue, as the operator went"),
-    Kind("closed", "closed by the visitor", always=True),
+    Kind(ASKED, "asked for help", part=True, always=True),
+    Kind("assigned", "given an operator", part=True, always=True),
+    Kind("queued", "put in the queue first", part=True, always=True),
+    Kind("handed_over", "handed over to another operator", part=True, always=True),
+    Kind("requeued", "back in the queue, as the operator went", part=True),
+    Kind("closed", "closed by the visitor", part=True, always=True),
     Kind("closed_already", "closed or left twice"),
 )
 ACTS = (
@@ -40,7 +40,10 @@ OPERATIONS: dict[str, str] = {
     Operation.CHAT_DELIVER: "a message is read",
     Operation.CHAT_STATUS: "the new status is heard",
 }
-WAITS = {"queue": "asked, until an operator was there", "handover": "left by one operator, until the next"}
+WAITS = {
+    "queue": "for an operator, since asking",
+    "handover": "for the next operator, since the last one went",
+}
 
 
 class LiveChat(NamedTuple):
@@ -69,7 +72,7 @@ def live_chat(subjects: Sequence[Subject]) -> LiveChat | None:
         ),
         table(
             "Waiting for people, the whole run, warmup included",
-            ["from being", *whose(subjects)],
+            ["waited", *whose(subjects)],
             ["n", *COLUMNS],
             [_wait(one, part) for part in WAITS for one in shown if _waited(one, part).n],
         ),

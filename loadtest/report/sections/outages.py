@@ -75,9 +75,12 @@ def _storms(subject: Subject) -> Picture | None:
         f"Coming back at once{subject.of}",
         outage_charts.storm_chart(crowds, f"storm-{subject.slug}"),
         f"{subject.label}: " + "; ".join(_storm_words(row) for _, row in shown) + ".",
-        f"The share of those who set out to come back that was in its rooms again, over the time since the fault; "
-        f"dots at 50, 95 and 99 %.{fainter}{beyond} {verdict}",
-        [KeyEntry(row.fault if len(shown) == 1 else "a fault each", subject.accent) for _, row in shown[:1]],
+        f"The share of those who set out to come back that was in its rooms again, over the time since the fault."
+        f"{fainter}{beyond} {verdict}",
+        [
+            KeyEntry(shown[0][1].fault if len(shown) == 1 else "a fault each", subject.accent),
+            KeyEntry(_marked(shown[0][1]) if len(shown) == 1 else "T50, T95, T99", subject.accent, "dot"),
+        ],
     )
 
 
@@ -85,11 +88,18 @@ def _crowd(subject: Subject, gathering: Gathering, row: Storm) -> outage_charts.
     seconds = np.array(gathering.times_ns, float) / SECOND
     shares = np.arange(1, seconds.size + 1) / max(gathering.returning, 1)
     marks = [
-        (f"{name} {say_ms(at * 1000)}", at, share)
-        for name, at, share in (("T50", row.t50_s, 0.5), ("T95", row.t95_s, 0.95), ("T99", row.t99_s, 0.99))
+        (at, share)
+        for at, share in ((row.t50_s, 0.5), (row.t95_s, 0.95), (row.t99_s, 0.99))
         if at is not None
     ]
     return outage_charts.Crowd(subject.accent, seconds, shares, marks)
+
+
+def _marked(row: Storm) -> str:
+    """``T50 1.02 s, T95 1.09 s``: what the dots on a curve stand for."""
+    times = {"T50": row.t50_s, "T95": row.t95_s, "T99": row.t99_s}
+    said = [f"{name} {say_ms(at * 1000)}" for name, at in times.items() if at is not None]
+    return ", ".join(said) or "not half of them"
 
 
 def _storm_words(row: Storm) -> str:
@@ -112,7 +122,7 @@ def _waits(subject: Subject) -> Picture | None:
         entries.append(KeyEntry("began late: the generator's doing", "warn", "dot"))
     if bands is not None:
         entries.append(KeyEntry("as the policy says", "muted", "band"))
-    kept = f" {count(dots.attempt.size)} of {count(dots.of)} attempts." if dots.of > dots.attempt.size else ""
+    kept = _kept(dots.attempt.size, dots.of, "attempts")
     return Picture(
         f"Waits before attempts{subject.of}",
         outage_charts.backoff_chart(dots, bands, subject.accent, f"backoff-{subject.slug}"),
@@ -141,9 +151,16 @@ def _stairs(subject: Subject) -> Picture | None:
         f"{subject.label}: {plural(found.of, 'connection')} out of reach for {_range(found.outage_s)}, back in "
         f"their rooms after {_range(found.ttj_s)}.",
         "Across: how long the server stayed out of reach after the loss was found out. Upwards: when the "
-        "connection was back in its rooms. What lies above the stairs was not the policy's wait.",
+        "connection was back in its rooms. What lies above the stairs was not the policy's wait."
+        f"{_kept(found.outage_s.size, found.of, 'connections')}",
         entries,
     )
+
+
+def _kept(size: int, of: int, what: str) -> str:
+    """Said where not all are drawn."""
+    drawn = min(size, outage_charts.DOTS)
+    return f" {count(drawn)} of {count(of)} {what} are drawn." if drawn < of else ""
 
 
 def _range(seconds: npt.NDArray[np.float64]) -> str:
@@ -170,18 +187,19 @@ def _waterfall(subject: Subject) -> Picture | None:
         "never came back": any(not one.restored for one in found.shown),
     }
     longest = max(_length_s(one) for one in found.shown)
+    beyond = " Lines that leave the picture go on." if longest > outage_charts.reach_s(found.shown) else ""
     return Picture(
         f"From the fault to the first probe{subject.of}",
         outage_charts.waterfall_chart(found.shown, subject.accent, f"outages-{subject.slug}"),
         f"{subject.label}: {plural(len(found.shown), 'outage')} of {count(found.of)}, the longest took "
         f"{say_seconds(longest)}.",
-        f"A line per outage: {found.how}. From the fault, or where nobody provoked it, from the loss.",
+        f"A line per outage: {found.how}. From the fault, or where nobody provoked it, from the loss.{beyond}",
         [entry for entry in entries if there.get(entry.label, True)],
     )
 
 
 def _length_s(one: Outage) -> float:
-    return one.end_s - (one.at_s if one.fault_s is None else one.fault_s)
+    return one.end_s - outage_charts.begin_s(one)
 
 
 def each_table(subject: Subject) -> Table:

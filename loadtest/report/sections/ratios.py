@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from loadtest.analysis.compare import Comparison, Ratio, compare
 from loadtest.analysis.validity import INVALID
+from loadtest.measure.operations import Operation
 from loadtest.measure.units import say_bytes, say_ms
-from loadtest.report.subject import Subject
+from loadtest.report.subject import MAIN, Subject, main_operation
 from loadtest.report.table import Cell, Row, Table, known, table
 from loadtest.report.words import STATISTIC_NAMES, times
 
@@ -29,31 +30,39 @@ def ratios(subjects: Sequence[Subject]) -> list[Versus]:
     """Every other run against the first one given that is fastest; empty for a single run."""
     if len(subjects) < 2:
         return []
+    main = main_operation([one.summary for one in subjects])
     found = []
-    for other, one in _pairs(subjects):
-        compared = compare(other.summary, one.summary)
+    for other, one in _pairs(subjects, main):
+        compared = compare(other.summary, one.summary, main)
         if compared is None:
             continue
         pair = (other, one)
-        found.append(_versus(pair[compared.slower], pair[compared.faster], compared))
+        found.append(_versus(pair[compared.slower], pair[compared.faster], compared, main))
     return found
 
 
-def _pairs(subjects: Sequence[Subject]) -> list[tuple[Subject, Subject]]:
+def _pairs(subjects: Sequence[Subject], main: Operation) -> list[tuple[Subject, Subject]]:
     """(other, fastest) pairs."""
     fastest = subjects[0]
     for one in subjects[1:]:
-        compared = compare(fastest.summary, one.summary)
+        compared = compare(fastest.summary, one.summary, main)
         if compared is not None and compared.faster == 1:
             fastest = one
     return [(one, fastest) for one in subjects if one is not fastest]
 
 
-def _versus(slower: Subject, faster: Subject, compared: Comparison) -> Versus:
+THINGS = {
+    Operation.MESSAGE_DELIVER: "a message",
+    Operation.CALL_RING: "the ringing of a call",
+    Operation.CHAT_DELIVER: "a live chat message",
+}
+
+
+def _versus(slower: Subject, faster: Subject, compared: Comparison, main: Operation) -> Versus:
     mean = compared.latency[0].ratio
     took = f"took {times(mean)} the time of" if mean else "is set beside"
     sentence = (
-        f"In the mean, a message over {slower.label} {took} one over {faster.label}. "
+        f"In the mean, {THINGS[main]} over {slower.label} {took} one over {faster.label}. "
         "Each row sets the same statistic of both against one another: mean against mean, slowest against "
         "slowest; never the worst case of one against the typical case of the other."
     )
@@ -70,7 +79,7 @@ def _versus(slower: Subject, faster: Subject, compared: Comparison) -> Versus:
         sentence,
         table(
             f"{slower.label} against {faster.label}",
-            ["Delivery latency and bytes on the socket"],
+            [f"{MAIN[main]} and bytes on the socket"],
             [slower.label, faster.label, "ratio"],
             rows + more,
         ),

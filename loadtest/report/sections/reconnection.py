@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from loadtest.analysis.availability import Availability
 from loadtest.analysis.drops import losses
-from loadtest.analysis.figures import Figures, say_share
+from loadtest.analysis.figures import Figures
 from loadtest.analysis.reconnection import Breakdown, Reconnection
 from loadtest.measure.rows import GAVE_UP, OPEN, STAYED
-from loadtest.measure.units import SECOND, say_ms, say_seconds
+from loadtest.measure.units import SECOND, say_ms
 from loadtest.report.sections import outages, waits
+from loadtest.report.sections.availability import availability_sentence, availability_table
 from loadtest.report.sections.durations import COLUMNS, SHOWN, cells
 from loadtest.report.sections.figure import Picture
 from loadtest.report.subject import Subject, whose
@@ -79,7 +79,7 @@ def reconnection(subjects: Sequence[Subject]) -> ReconnectionSection | None:
         waits.backoff_table(lost, heads),
         waits.storm_table(lost, heads),
         [note for one in lost for note in waits.storm_notes(one)],
-        _availability([one for one in shown if one.summary.availability is not None], heads),
+        availability_table([one for one in shown if one.summary.availability is not None], heads),
         _absent(lost, heads),
         [outages.each_table(one) for one in lost],
     )
@@ -129,25 +129,32 @@ def _missed(found: Reconnection) -> str:
 
 
 def _more(subject: Subject) -> list[str]:
-    """Rate, availability, rooms, and what was left out; each a sentence if there is something to say."""
-    said = (_unprovoked(subject), _rate(subject), _available(subject), _proven(subject), _left_out(subject))
-    return [one for one in said if one]
+    """Rate, availability, rooms, what was left out; of several runs, a paragraph each."""
+    said = (
+        _unprovoked(subject),
+        _rate(subject),
+        availability_sentence(subject),
+        _proven(subject),
+        _left_out(subject),
+    )
+    lines = [one for one in said if one]
+    return lines if subject.alone or not lines else [subject.intro + " ".join(lines)]
 
 
 def _unprovoked(subject: Subject) -> str:
     number = _rec(subject).unprovoked
     if not number or not subject.run.faults:
         return ""
-    return f"{subject.intro}{plural(number, 'loss', 'losses')} of these nobody had provoked."
+    return f"{count(number)} of these losses nobody had provoked."
 
 
 def _rate(subject: Subject) -> str:
     found = _rec(subject)
     if found.rate is None:
         return ""
-    rate = f"{count(found.attempts)} / {count(found.connections)} = {say_share(found.rate)}"
+    rate = f"{count(found.attempts)} / {count(found.connections)} = {found.rate:.3g}"
     return (
-        f"{subject.intro}The reconnection rate as the application counts it, attempts to reconnect over "
+        f"The reconnection rate as the application counts it, attempts to reconnect over "
         f"connections established, is {rate}.{_policy(subject)}"
     )
 
@@ -158,26 +165,13 @@ def _policy(subject: Subject) -> str:
         return " Nobody tries to come back with the policy “none”." if policy else ""
     if not isinstance(told, list) or not told:
         return f" Clients followed the policy “{policy}”."
-    waits_s = [f"{low:g}" if low == high else f"{low:g} to {high:g}" for low, high in told]
-    more = ", and so on" if len(waits_s) > NAMED else ""
+    # The last wait of a policy without an end is repeated: naming it once is enough.
+    waits_s = list(dict.fromkeys(waits.band(low, high) for low, high in told))
+    more = ", and so on" if len(waits_s) > NAMED or len(waits_s) < len(told) else ""
     return (
         f" Clients followed the policy “{policy}”: before one attempt after another it waits "
         f"{', '.join(waits_s[:NAMED])} s{more}."
     )
-
-
-def _available(subject: Subject) -> str:
-    found = subject.summary.availability
-    if found is None or found.user_share is None:
-        return ""
-    messages = (
-        f", and {say_share(found.message_share)} of the messages reached their receivers within "
-        f"{say_seconds(found.deadline_s)}"
-        if found.message_share is not None
-        else ""
-    )
-    share = say_share(found.user_share)
-    return f"{subject.intro}Users were connected and in their rooms {share} of the time{messages}."
 
 
 def _proven(subject: Subject) -> str:
@@ -185,11 +179,9 @@ def _proven(subject: Subject) -> str:
     if not found.rooms:
         return ""
     if found.proven == found.rooms:
-        return (
-            f"{subject.intro}A probe came back through every one of the {count(found.rooms)} rooms rejoined."
-        )
+        return f"A probe came back through every one of the {count(found.rooms)} rooms rejoined."
     return (
-        f"{subject.intro}{count(found.rooms)} rooms were rejoined, but a probe came back through only "
+        f"{count(found.rooms)} rooms were rejoined, but a probe came back through only "
         f"{count(found.proven)} of them: a join that is acknowledged and does not deliver is none."
     )
 
@@ -203,7 +195,7 @@ def _left_out(subject: Subject) -> str:
         said.append(f"{count(found.stalled)} because the generator itself stood still")
     if not said:
         return ""
-    return f"{subject.intro}Lost too, and in none of these figures: {', '.join(said)}."
+    return f"Lost too, and in none of these figures: {', '.join(said)}."
 
 
 def _ends(subject: Subject) -> Row:
@@ -212,7 +204,7 @@ def _ends(subject: Subject) -> Row:
         (found.drops, ""), (found.recovered, ""), (found.gave_up, "bad"), (found.stayed, "warn"),
         (found.open, "warn"), (found.left, ""), (found.attempts, ""),
     ]  # fmt: skip
-    rate = UNKNOWN if found.rate is None else say_share(found.rate)
+    rate = UNKNOWN if found.rate is None else f"{found.rate:.3g}"
     return Row(
         [Cell(subject.label, accent="" if subject.alone else subject.accent)],
         [
@@ -253,43 +245,6 @@ def _part(subject: Subject, row: Breakdown) -> Row:
                 count(row.resynced),
                 tone="bad" if row.resynced < row.missed else "" if row.missed else "quiet",
             ),
-        ],
-    )
-
-
-def _availability(subjects: Sequence[Subject], heads: list[str]) -> Table:
-    found = [(one, known) for one in subjects if (known := one.summary.availability) is not None]
-    rows = [_of_users(*pair) for pair in found] + [_of_messages(*pair) for pair in found]
-    return table("Availability in the measured phase", ["of", *heads], ["share", "out of", "beside"], rows)
-
-
-def _of_users(subject: Subject, found: Availability) -> Row:
-    share, beside = UNKNOWN, UNKNOWN
-    if found.user_share is not None and found.outage_s is not None and found.longest_s is not None:
-        share = say_share(found.user_share)
-        beside = f"out for {say_seconds(found.outage_s)}, at most {say_seconds(found.longest_s)} at a time"
-    return Row(
-        [Cell("users: connected and in their rooms"), *subject.who],
-        [
-            known(share, found.why.get("user_share", "")),
-            Cell(f"{say_seconds(found.observed_s)} of user time"),
-            known(beside, found.why.get("outage_s", "")),
-        ],
-    )
-
-
-def _of_messages(subject: Subject, found: Availability) -> Row:
-    share, beside = UNKNOWN, UNKNOWN
-    if found.message_share is not None:
-        share = say_share(found.message_share)
-        low, high = found.ci95["message_share"]
-        beside = f"95 % interval: {say_share(low)} to {say_share(high)}"
-    return Row(
-        [Cell(f"messages: read within {say_seconds(found.deadline_s)}"), *subject.who],
-        [
-            known(share, found.why.get("message_share", "")),
-            Cell(f"{count(found.expected)} owed"),
-            Cell(beside, tone="quiet"),
         ],
     )
 

@@ -15,6 +15,12 @@ PARAMETERS = {
     "warmup_s": "warmup, s",
     "drain_s": "drain, s",
     "deadline_s": "deadline of a delivery, s",
+    "devices": "devices per user",
+    "operators": "live chat operators",
+    "reconnect": "reconnection policy",
+    "backoff_s": "its waits, s",
+    "faults": "faults",
+    "availability_deadline_s": "deadline for availability, s",
     "spawn_rate": "users spawned per second",
     "run_time_s": "run time, s",
     "processes": "generator processes",
@@ -107,7 +113,17 @@ def _facts(known: Mapping[str, Any], names: Mapping[str, str], without: set[str]
     return [Fact(names.get(name, name), _value(known[name])) for name in order]
 
 
+def _is_band(value: Any) -> bool:
+    """Whether it is the shortest and the longest of something."""
+    return (
+        isinstance(value, list | tuple) and len(value) == 2 and all(isinstance(one, float) for one in value)
+    )
+
+
 def _value(value: Any) -> str:
+    if _is_band(value):
+        low, high = value
+        return f"{low:g}" if low == high else f"{low:g} to {high:g}"
     if value is None or value == "":
         return UNKNOWN
     if isinstance(value, bool):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from loadtest.analysis.backoff import IN_BAND, INCONCLUSIVE, OUT_OF_BAND, Attempt
+from loadtest.analysis.backoff import ENOUGH, IN_BAND, INCONCLUSIVE, OUT_OF_BAND, Attempt
 from loadtest.analysis.figures import say_share
 from loadtest.analysis.storm import GENERATOR_BOUND, OK, Storm
 from loadtest.measure.units import say_ms
@@ -13,7 +13,12 @@ from loadtest.report.table import Cell, Row, Table, known, table
 from loadtest.report.words import UNKNOWN, count
 
 TONES = {IN_BAND: "good", OUT_OF_BAND: "bad", INCONCLUSIVE: "warn"}
-VERDICTS = {OK: ("the server's", "good"), GENERATOR_BOUND: ("generator-bound", "warn")}
+VERDICTS = {OK: ("ok", "good"), GENERATOR_BOUND: ("generator-bound", "warn")}
+
+
+def band(low_s: float, high_s: float) -> str:
+    """``1``, ``0.551 to 1.5``: seconds, without the unit."""
+    return f"{high_s:.3g}" if low_s == high_s else f"{low_s:.3g} to {high_s:.3g}"
 
 
 def backoff_table(subjects: Sequence[Subject], heads: list[str]) -> Table:
@@ -29,8 +34,7 @@ def backoff_table(subjects: Sequence[Subject], heads: list[str]) -> Table:
 def _attempt(subject: Subject, row: Attempt) -> Row:
     policy = UNKNOWN
     if row.band_s is not None:
-        low, high = row.band_s
-        policy = _seconds(low) if low == high else f"{low:g} to {_seconds(high)}"
+        policy = f"{band(*row.band_s)} s"
     share = UNKNOWN if row.in_band is None else say_share(row.in_band)
     return Row(
         [Cell(str(row.attempt)), *subject.who],
@@ -41,9 +45,13 @@ def _attempt(subject: Subject, row: Attempt) -> Row:
             Cell(_seconds(row.max_s)),
             Cell(policy, tone="quiet"),
             Cell(share),
-            Cell(row.state or UNKNOWN, tone=TONES.get(row.state or "", "quiet")),
+            Cell(row.state or UNKNOWN, _too_few(row), TONES.get(row.state or "", "quiet")),
         ],
     )
+
+
+def _too_few(row: Attempt) -> str:
+    return f"said of {ENOUGH} waits and more" if row.state == INCONCLUSIVE and row.n < ENOUGH else ""
 
 
 def _seconds(value: float | None) -> str:
@@ -54,9 +62,17 @@ def _seconds(value: float | None) -> str:
 def storm_table(subjects: Sequence[Subject], heads: list[str]) -> Table:
     """A row per fault that cut off a crowd."""
     columns = [
-        "lost", "back", "T50", "T95", "T99", "all", "attempts", "most per second", "failed", "attempt p99",
-        "whose pace",
-    ]  # fmt: skip
+        "lost",
+        "back",
+        "T50",
+        "T95",
+        "T99",
+        "attempts",
+        "peak per s",
+        "failed",
+        "one took, p99",
+        "verdict",
+    ]
     found = [(one, row) for one in subjects for row in one.summary.reconnection.storms]
     return table(
         "Storms: many lost at once", ["fault", *heads], columns, [_storm(one, row) for one, row in found]
@@ -66,8 +82,7 @@ def storm_table(subjects: Sequence[Subject], heads: list[str]) -> Table:
 def _storm(subject: Subject, row: Storm) -> Row:
     word, tone = VERDICTS.get(row.verdict or "", (UNKNOWN, "quiet"))
     times = [
-        known(_seconds(getattr(row, name)), row.why.get(name, ""))
-        for name in ("t50_s", "t95_s", "t99_s", "t100_s")
+        known(_seconds(getattr(row, name)), row.why.get(name, "")) for name in ("t50_s", "t95_s", "t99_s")
     ]
     return Row(
         [Cell(f"{row.fault} at {row.at_s:.1f} s"), *subject.who],
@@ -96,13 +111,14 @@ def storm_notes(subject: Subject) -> list[str]:
 
 
 def _bystanders(row: Storm) -> str:
+    """What deliveries took from sending to receipt, while the storm went on and before it."""
     before, during = row.bystanders.before, row.bystanders.during
     then, now = before.service_ms.p95 if before is not None else None, during.service_ms.p95
     if then is None or now is None:
         return ""
     settled = row.bystanders.settled_s
-    after = f", and was back after {_seconds(settled)}" if settled is not None else ""
+    after = f", within 10 % of that again after {_seconds(settled)}" if settled is not None else ""
     return (
-        f" For those who kept their connection, the p95 from sending to receipt was {say_ms(now)} meanwhile, "
-        f"{say_ms(then)} before{after}."
+        f" Meanwhile a delivery took {say_ms(now)} from sending to receipt (p95), before the fault "
+        f"{say_ms(then)}{after}."
     )
