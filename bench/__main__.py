@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import codec, events, machine, memory, mixed, recording, storm
-from bench.session import QUICK, BenchError, Part, Refused, Session, Sizes, open_session
+from bench.session import QUICK, BenchError, Part, Refused, Requirement, Session, Sizes, open_session
 from loadtest.cli.embedded import ServerFailed
 
 PARTS = ("events", "memory", "recorder", "ledger", "codec", "server", "mixed", "storm")
@@ -100,7 +100,8 @@ def _run(name: str, way: Callable[[Session], Part], session: Session) -> Part:
     except Refused as refused:
         table = Table(title=f"{name}: not run", title_justify="left", show_header=False)
         table.add_row(str(refused))
-        return Part(name, table, [], {"not_run": str(refused)})
+        unknown = Requirement(f"{name}: all of it", "to be run", "not run", None)
+        return Part(name, table, [unknown], {"not_run": str(refused)})
 
 
 def _summary(parts: Sequence[Part]) -> Table:

@@ -16,9 +16,6 @@ from loadtest.measure.plan import Phase
 
 LIMIT_MS = 100
 SPAWN_RATE = 100
-JOINING_S = 5.0
-"""What coming in takes beyond the time that starting the users takes."""
-DRAIN_S = 6.0
 _PROMPT = (Operation.CALL_RING, Operation.MESSAGE_DELIVER)
 
 
@@ -27,9 +24,7 @@ def measure(session: Session) -> Part:
     sizes = session.sizes
     users = sizes.mixed_users
     session.say(f"mixed: {users} users, {sizes.mixed_s:g} s")
-    run_time_s = users / SPAWN_RATE + JOINING_S + sizes.warmup_s + sizes.mixed_s + DRAIN_S
-    flags = {"warmup": f"{sizes.warmup_s:g}s", "drain": f"{DRAIN_S:g}s"}
-    run = session.scenario(SCENARIOS / "mixed.py", users, SPAWN_RATE, run_time_s, flags)
+    run = session.scenario(SCENARIOS / "mixed.py", users, SPAWN_RATE, sizes.mixed_s, {})
     found = summarise(run)
     requirements = [validity("mixed", found), _nothing_lost(found)]
     requirements += [_prompt(found, operation) for operation in _PROMPT]

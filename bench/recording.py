@@ -48,7 +48,7 @@ def measure(session: Session) -> Part:
 def ledger(session: Session) -> Part:
     """A delivery, in a small room and in a large one: what the ledger does, and the device that hears it."""
     seconds = session.sizes.seconds
-    session.say(f"ledger: {seconds} simulated seconds in rooms of {_list(ROOM_SIZES)}")
+    session.say(f"ledger: {seconds} simulated seconds in rooms of {' and '.join(map(str, ROOM_SIZES))}")
     found = [
         msgspec.json.decode(session.ask("bench.arms.hearing", str(size), str(seconds)), type=Hearing)
         for size in ROOM_SIZES
@@ -73,10 +73,6 @@ def ledger(session: Session) -> Part:
 
 def _raw(one: Hearing) -> dict[str, float]:
     return {**msgspec.structs.asdict(one), "ledger_ns": one.ledger_ns, "whole_ns": one.whole_ns}
-
-
-def _list(sizes: tuple[int, ...]) -> str:
-    return " and ".join(map(str, sizes))
 
 
 def _latencies(seconds: int) -> list[int]:

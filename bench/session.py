@@ -7,6 +7,7 @@ process of its own, and each is ended by the process id it was given.
 from __future__ import annotations
 
 import contextlib
+import math
 import subprocess
 import sys
 import tempfile
@@ -29,8 +30,12 @@ ARMS = _ROOT / "bench" / "arms"
 SCENARIOS = _ROOT / "scenarios"
 _LEAVE_TIMEOUT_S = 20
 _JOIN_TIMEOUT_S = 150
+_SLOW, _SETTLE_S = 1.25, 2.0
+"""A run with an end leaves its users so many times as long to come in as starting them takes, and so much more."""
 _REFUSED = 2
 """The exit code of a locust that found out before its run that it cannot do it."""
+_USAGE = b"usage:"
+"""What a locust that was called wrongly says first; its exit code is the same."""
 
 _Found = TypeVar("_Found", Window, Memory)
 
@@ -57,8 +62,11 @@ class Sizes(msgspec.Struct, frozen=True):
     mixed_users: int = 1000
     mixed_s: float = 30.0
     storm_users: int = 5000
+    calm_s: float = 5.0
+    """Of measure, before the storm."""
     storm_s: float = 45.0
     """How long everybody has to come back."""
+    drain_s: float = 6.0
 
 
 QUICK = Sizes(
@@ -71,7 +79,9 @@ QUICK = Sizes(
     mixed_users=300,
     mixed_s=25.0,
     storm_users=500,
-    storm_s=20.0,
+    calm_s=2.0,
+    storm_s=10.0,
+    drain_s=3.0,
 )
 
 
@@ -144,13 +154,19 @@ class Session:
         file: Path,
         users: int,
         spawn_rate: int,
-        run_time_s: float,
+        measure_s: float,
         flags: Mapping[str, str],
         server: str | None = None,
     ) -> Run:
-        """What a locustfile left behind; ``flags`` without ``--rt-``. Raises BenchError."""
-        out = self._new_directory()
-        words = ["-t", f"{run_time_s:g}s", *_rt({**flags, "out": str(out / "reports")})]
+        """What a locustfile left behind that measured for at least ``measure_s``; ``flags`` without ``--rt-``.
+
+        Raises BenchError.
+        """
+        sizes, out = self.sizes, self._new_directory()
+        joining_s = _SLOW * users / spawn_rate + _SETTLE_S
+        run_time_s = math.ceil(joining_s + sizes.warmup_s + measure_s + sizes.drain_s)
+        edges = {"warmup": f"{sizes.warmup_s:g}s", "drain": f"{sizes.drain_s:g}s"}
+        words = ["-t", f"{run_time_s}s", *_rt({**edges, **flags, "out": str(out / "reports")})]
         log = self._locust(file, server or self._server, users, spawn_rate, words, None, out, run_time_s)
         try:
             return run_files.read(out / "reports" / run_files.LATEST)
@@ -215,7 +231,7 @@ class Session:
             pass
         finally:
             _end(process)
-        if process.returncode == _REFUSED:
+        if process.returncode == _REFUSED and not log.read_bytes().startswith(_USAGE):
             raise Refused(_tail(log, 1))
         return log
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 from rich.table import Table
 
-from bench.mixed import JOINING_S, validity
+from bench.mixed import validity
 from bench.session import ARMS, Part, Requirement, Session
 from bench.task import ROOM_SIZE
 from loadtest.analysis.storm import LEAST, OK, Storm
@@ -17,9 +17,6 @@ from loadtest.analysis.summary import Summary, summarise
 from loadtest.cli.embedded import embedded_server
 
 SPAWN_RATE = 200
-CALM_S = 5
-"""Between the beginning of measure and the fault: seconds by which the generator is judged."""
-DRAIN_S = 5.0
 _QUIET = {"PRESENCE_BROADCAST": "off"}
 
 
@@ -28,16 +25,10 @@ def measure(session: Session) -> Part:
     sizes = session.sizes
     users = sizes.storm_users
     session.say(f"storm: {users} users cut off at once")
-    run_time_s = users / SPAWN_RATE + JOINING_S + sizes.warmup_s + CALM_S + sizes.storm_s + DRAIN_S
-    flags = {
-        "room-size": str(ROOM_SIZE),
-        "fault": f"abort@{CALM_S}",
-        "reconnect": "js",
-        "warmup": f"{sizes.warmup_s:g}s",
-        "drain": f"{DRAIN_S:g}s",
-    }
+    flags = {"room-size": str(ROOM_SIZE), "fault": f"abort@{sizes.calm_s:g}", "reconnect": "js"}
+    measure_s = sizes.calm_s + sizes.storm_s
     with embedded_server(environment=_QUIET) as server:
-        run = session.scenario(ARMS / "idle.py", users, SPAWN_RATE, run_time_s, flags, server)
+        run = session.scenario(ARMS / "idle.py", users, SPAWN_RATE, measure_s, flags, server)
     found = summarise(run)
     storms = found.reconnection.storms
     requirements = [_all_back(found, users), _pace(storms, found), validity("storm", found)]

@@ -21,9 +21,9 @@ class AskingUser(VisitorUser):
 
 
 class HelpingUser(OperatorUser):
-    """Answers, and steps out every other minute; ``--rt-operators`` is how many of the users are these."""
+    """Answers, and steps out once a minute; ``--rt-operators`` is how many of the users are these."""
 
-    wait_time = on_schedule(rate="0.5/m")
+    wait_time = on_schedule(rate="1/m")
 
     @task
     def take_a_break(self) -> None:

@@ -47,7 +47,7 @@ class PersonUser(CallingUser, VisitorUser):
 class HelpingUser(OperatorUser):
     """Answers those who ask."""
 
-    wait_time = on_schedule(rate="0.5/m")
+    wait_time = on_schedule(rate="1/m")
 
     @task
     def take_a_break(self) -> None:

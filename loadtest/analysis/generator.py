@@ -42,7 +42,7 @@ class Vitals(NamedTuple):
 
 def vitals(run: Run) -> list[Vitals]:
     """One per worker that has a health row in the measured phase outside of storms, by name."""
-    stormy = storm.seconds(run)
+    stormy = storm.unwell(run)
     of: dict[str, list[HealthRow]] = {}
     for row in run.health:
         if row.phase == Phase.MEASURE and row.second not in stormy:

@@ -107,6 +107,12 @@ def seconds(run: Run) -> frozenset[int]:
     return frozenset(second for one in gatherings(run) for second in one.seconds)
 
 
+def unwell(run: Run) -> frozenset[int]:
+    """Seconds whose row of health may tell of a storm: a row begins in its second and ends in the next."""
+    stormy = seconds(run)
+    return stormy | {second - 1 for second in stormy}
+
+
 def storms(run: Run) -> list[Storm]:
     """Every storm of a run, in order of time."""
     found = gatherings(run)

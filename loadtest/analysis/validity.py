@@ -143,7 +143,7 @@ def judge(run: Run) -> Validity:
     if measured_ns(run) < SECOND:
         findings.insert(0, Finding(True, math.inf, _no_measured_second(run)))
     elif not workers:
-        findings.append(Finding(False, 1, ALL_STORM if run.health and storm.seconds(run) else NO_HEALTH))
+        findings.append(Finding(False, 1, ALL_STORM if run.health and storm.unwell(run) else NO_HEALTH))
     more = _more(workers, run)
     findings += [
         _finding(reading, len(workers) > 1, more)
@@ -166,7 +166,7 @@ def judge(run: Run) -> Validity:
 def _notes(run: Run) -> list[str]:
     """What the rules did not look at, and what that says."""
     found = storm.gatherings(run)
-    within = {row.second for row in run.health if row.phase == Phase.MEASURE} & storm.seconds(run)
+    within = {row.second for row in run.health if row.phase == Phase.MEASURE} & storm.unwell(run)
     notes = []
     if within:
         notes.append(

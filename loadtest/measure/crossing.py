@@ -34,19 +34,22 @@ class Crossing:
     def sent(self, operation: Operation, transport: str, planned_ns: int) -> None:
         """Something left for one receiver elsewhere, which will take it back from the lost."""
         self._owe(operation, transport, planned_ns, 1)
+        self._recorder.count(f"{CROSSING}{operation.value}")
 
     def recalled(self, operation: Operation, transport: str, planned_ns: int) -> None:
-        """It did not go elsewhere after all."""
+        """It did not go elsewhere after all. It has left as lost, so what was counted then still holds."""
         self._owe(operation, transport, planned_ns, -1)
 
     def _owe(self, operation: Operation, transport: str, planned_ns: int, by: int) -> None:
         interval = self._recorder.interval(operation.value, transport, planned_ns)
         interval.expected += by
         interval.lost += by
-        self._recorder.count(f"{CROSSING}{operation.value}", by)
 
-    def came(self, marker: str, operation: Operation, member: Member, read_ns: int) -> bool:
-        """Whether a marker of this run is another process's; settles what that one cannot settle."""
+    def came(self, marker: str, operation: Operation, member: Member, read_ns: int, merged: bool) -> bool:
+        """Whether a marker of this run is another process's; settles what that one cannot settle.
+
+        merged: it came with what was kept, or on one of two ways at once: read twice, it is no duplicate.
+        """
         sender, _, moments = marker.split(":")[1].partition("@")
         worker, dot, _ = sender.partition(".")
         if not dot or worker == self._recorder.worker:
@@ -60,7 +63,10 @@ class Crossing:
         interval = self._recorder.interval(operation.value, member.transport, planned_ns)
         key = marker, operation, member
         if key in self._seen:
-            interval.duplicate += 1
+            if merged:
+                self._recorder.count("merged")
+            else:
+                interval.duplicate += 1
             return True
         self._seen.add(key)
         interval.lost -= 1

@@ -51,7 +51,7 @@ class Ledger:
         self.overflowed = False
         self._table: dict[str, Entry] = {}
         self._due: deque[Entry] = deque()
-        self._orders: dict[tuple[Room, Member, Operation], dict[Member, int]] = {}
+        self._withdrawn: set[str] = set()
         self._crossing = Crossing(recorder, run, deadline_ns)
         self._closed = False
         self.exemplars = Exemplars(recorder)
@@ -196,7 +196,8 @@ class Ledger:
         entry.planned_ns, entry.sent_ns, entry.deadline_ns = planned_ns, sent_ns, sent_ns + self.deadline_ns
         entry.seen, entry.offline, entry.open_to = set(), _NOBODY, _NOBODY
         entry.acked_ns, entry.expired, entry.refused, entry.wants_ack = None, False, False, False
-        entry.order = self._order(room, sender, operation)
+        # Kept by the room: every call and every chat is one, and takes all that it knows with it when it ends.
+        entry.order = room.orders.setdefault((sender, operation), {})
         entry.echo = entry.resync = None
         entry.legal = _NOBODY
         return entry
@@ -228,13 +229,6 @@ class Ledger:
         entry.deliver.expected += 1
         entry.expected = frozenset((member,))
         self._keep(entry)
-
-    def _order(self, room: Room, sender: Member, operation: Operation) -> dict[Member, int]:
-        key = (room, sender, operation)
-        order = self._orders.get(key)
-        if order is None:
-            order = self._orders[key] = {}
-        return order
 
     def _keep(self, entry: Entry) -> None:
         if len(self._table) >= LIMIT:
@@ -282,7 +276,7 @@ class Ledger:
                 self._let_in(entry, member)
 
     def given_to(self, marker: str, members: frozenset[Member], among: frozenset[Member]) -> None:
-        """It has turned out who of ``among`` is sent it: these, and none of the others unless one has it by now."""
+        """It has turned out who of ``among`` is sent it: these, and no others unless one has it by now."""
         entry = self._table.get(marker)
         if entry is None or entry.expired or self._closed or not entry.seen.isdisjoint(among - members):
             return
@@ -290,7 +284,7 @@ class Ledger:
         self.owe(marker, (one for one in members if one.connected))
 
     def only(self, marker: str, members: frozenset[Member], among: frozenset[Member], read_ns: int) -> None:
-        """One of ``members`` has read it, who alone of ``among`` should: the others are owed none, or it leaked."""
+        """One of ``members`` read it, who alone of ``among`` should: the others are owed none, or it leaked."""
         entry = self._table.get(marker)
         if entry is None or self._closed:
             return
@@ -319,10 +313,14 @@ class Ledger:
             entry.legal |= entry.expected | entry.open_to
             entry.open_to = _NOBODY
             self._excuse(entry)
+            self._withdrawn.add(marker)  # the entry will be forgotten; what it says may come much later
 
     def _let_in(self, entry: Entry, member: Member) -> None:
         entry.expected |= {member}
-        self._interval_for(entry, member).expected += 1
+        interval = self._interval_for(entry, member)
+        interval.expected += 1
+        if entry.expired:
+            interval.lost += 1  # as of everybody else; what is read late is taken back from that
 
     def acked(self, marker: str, now_ns: int) -> None:
         """The server took the message: from here on every debt stands."""
@@ -376,7 +374,7 @@ class Ledger:
         """
         entry = self._table.get(marker)
         if entry is None:
-            self._unknown(marker, operation, member, read_ns)
+            self._unknown(marker, operation, member, read_ns, restored or member.merging)
             return None
         if self._closed:
             return entry
@@ -432,16 +430,18 @@ class Ledger:
         self._interval_for(entry, member).leaked += 1
         self.exemplars.note("leaked", entry, member, read_ns)
 
-    def _unknown(self, marker: str, operation: Operation, member: Member, read_ns: int) -> None:
-        if self._closed:
+    def _unknown(self, marker: str, operation: Operation, member: Member, read_ns: int, merged: bool) -> None:
+        if self._closed or marker in self._withdrawn:
             return
-        if marker.startswith(self.run + ":"):
-            if self._crossing.came(marker, operation, member, read_ns):
-                return
+        if not marker.startswith(self.run + ":"):
+            self.recorder.count("foreign")
+        elif self._crossing.came(marker, operation, member, read_ns, merged):
+            pass
+        elif merged:
+            self.recorder.count("merged")
+        else:
             # Ours, and no longer in the table: every debt of it was settled long ago.
             self.recorder.interval(operation.value, member.transport, read_ns).duplicate += 1
-        else:
-            self.recorder.count("foreign")
 
     def _interval_for(self, entry: Entry, member: Member) -> Interval:
         """Asked for anew, because the Recorder forgets intervals that nobody asked for in a while."""
@@ -479,13 +479,19 @@ class Ledger:
     def _ack_interval(self, entry: Entry) -> Interval:
         return self.recorder.interval(_ACK, entry.transport, entry.planned_ns)
 
-    def unread(self, member: Member, before_ns: int) -> int:
-        """Messages of a member's conversations that the server had by then, owed to it, in time, not come yet."""
+    def unread(self, member: Member, before_ns: int, taken: bool = False) -> int:
+        """Messages sent to a member's conversations before a moment, owed to it, in time, and not come yet.
+
+        taken: only those that the server had by then, as far as it is known to answer. What was said into a black
+        hole comes when its sender has found the way back, too: nothing could have brought it earlier.
+        """
         return sum(
             member in entry.expected and member not in entry.seen and member is not entry.sender
             for room in member.rooms.values()
             for entry in room.entries
-            if entry.operation is _DELIVER and _taken(entry, before_ns)
+            if entry.operation is _DELIVER
+            and entry.sent_ns < before_ns
+            and not (taken and entry.wants_ack and not _acked_by(entry, before_ns))
         )
 
     @property
@@ -510,11 +516,5 @@ class Ledger:
         self._closed = True
 
 
-def _taken(entry: Entry, before_ns: int) -> bool:
-    """Whether the server had a message by then.
-
-    One that it has not acked may never have reached it: what was said into a black hole comes only when its
-    sender has found the way back, too, and nothing could have brought it earlier.
-    """
-    known_ns = entry.acked_ns if entry.wants_ack else entry.sent_ns
-    return known_ns is not None and known_ns < before_ns
+def _acked_by(entry: Entry, moment_ns: int) -> bool:
+    return entry.acked_ns is not None and entry.acked_ns < moment_ns

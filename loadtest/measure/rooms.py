@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from loadtest.measure.entry import Entry
+    from loadtest.measure.operations import Operation
 
 
 class Member:
@@ -68,15 +69,17 @@ class Room:
     """Who is in a conversation, and which of its messages are under way.
 
     ``stays``: of each member the stay under way and those before it that may still matter, oldest first.
+    ``orders``: of each sender and operation the newest number that each member has read.
     """
 
-    __slots__ = ("_online", "entries", "members", "name", "stays")
+    __slots__ = ("_online", "entries", "members", "name", "orders", "stays")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.members: dict[Member, None] = {}  # ordered, for reproducible choices
         self.stays: dict[Member, list[Stay]] = {}
         self.entries: deque[Entry] = deque()
+        self.orders: dict[tuple[Member, Operation], dict[Member, int]] = {}
         self._online: tuple[frozenset[Member], frozenset[Member]] | None = None
 
     def changed(self) -> None:

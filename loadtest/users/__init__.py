@@ -9,11 +9,12 @@ Importing it adds the ``--rt-`` flags to Locust and waits for its ``init``; noth
 from locust import events
 
 from loadtest.users.calling import CallingUser
-from loadtest.users.chatting import OperatorUser, VisitorUser
 from loadtest.users.house import attach
+from loadtest.users.operating import OperatorUser
 from loadtest.users.options import add_arguments, defaults
 from loadtest.users.pacing import on_schedule
 from loadtest.users.user import PollingUser, RealtimeUser
+from loadtest.users.visiting import VisitorUser
 
 __all__ = [
     "CallingUser",

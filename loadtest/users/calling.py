@@ -34,6 +34,7 @@ from loadtest.users.user import RealtimeUser
 
 Span = tuple[float, float]
 """Shortest and longest, in seconds."""
+_AGAIN_S = 1.0
 
 
 class CallingUser(RealtimeUser):
@@ -107,23 +108,29 @@ class CallingUser(RealtimeUser):
 
     def _lose_patience(self, call: Call, due_ns: int) -> None:
         if call.state == RINGING and call.id is not None:
-            self.live.recorder.count("call.hung_up")
             self._hang_up(call, due_ns)
 
     def _hang_up(self, call: Call, due_ns: int) -> None:
         device = call.device if self is call.caller else call.answered_by or self.device
-        if call.state in OVER or not device.up:
+        if call.state in OVER:
             return
+        if not device.up:
+            if device.returning:  # it does as soon as it can, or both would be on the phone for ever
+                self._later(call, _AGAIN_S, lambda later_ns: self._hang_up(call, later_ns))
+            return
+        if call.state == RINGING:
+            self.live.recorder.count("call.hung_up")
         closing = Closing(call, device, Operation.CALL_STATUS, due_ns)
         send(device, self._calls.end, closing, call=call.id, marker=closing.marker)
-        self._over(call, ENDED)
+        self.over(call, ENDED)
 
     # -- the callee -------------------------------------------------------------------------------------
 
     def _rings(self, device: Device, call: Call, read_ns: int) -> None:
+        call.ringing.add(device)
         if call.state in OVER:
             self.live.recorder.count("call.stale_rings")
-        call.ringing.add(device)
+            return
         if call.rung_ns is not None:
             return
         call.rung_ns = read_ns
@@ -186,15 +193,22 @@ class CallingUser(RealtimeUser):
             self._connected(call, device, marker, read_ns)
         elif operation is Operation.CALL_DECLINE:
             call.ringing.discard(device)
-            self._over(call, DECLINED)
+            self.over(call, DECLINED)
         else:
-            self._told(call, device, delivery.status(args))
+            status = delivery.status(args)
+            if status in OVER:
+                call.ended_by(marker)
+            self._told(call, device, status)
 
     def _connected(self, call: Call, device: Device, marker: str | None, read_ns: int) -> None:
         if self is not call.caller or device is not call.device:
             return
         if marker is not None:
             self.live.ledger.delivered(marker + CONNECTED, Operation.CALL_CONNECTED, device.member, read_ns)
+        self._talks(call)
+
+    def _talks(self, call: Call) -> None:
+        """Both are on the phone now, until one of them hangs up."""
         if call.state != RINGING:
             return
         call.state = ACTIVE
@@ -207,9 +221,9 @@ class CallingUser(RealtimeUser):
         if status in OVER:
             if status == MISSED and self is call.caller and call.state == RINGING:
                 self.live.recorder.count("call.missed")
-            self._over(call, status or ENDED)
+            self.over(call, status or ENDED)
 
-    def _over(self, call: Call, state: str) -> None:
+    def over(self, call: Call, state: str) -> None:
         """It has ended, and whoever still rings after the deadline is a ghost."""
         if call.state in OVER:
             return
@@ -256,7 +270,13 @@ class CallingUser(RealtimeUser):
         super().came_back(device)
         call = self.call
         status = self._calls.status
-        if call is None or call.id is None or status is None:
+        if call is None or status is None:
+            return
+        if (
+            call.id is None
+        ):  # lost before it was answered: nobody rings for longer than the server lets it ring
+            ring_s = self._calls.ring_timeout_ms / 1000
+            self._later(call, ring_s, lambda due_ns: None if call.id else self.over(call, ENDED))
             return
         try:
             outcome = device.link.perform(status, device.variables(call=call.id))
@@ -265,4 +285,6 @@ class CallingUser(RealtimeUser):
             return
         said = outcome.rule.captured(outcome.root).get("status") if outcome.ok else ENDED
         self.live.recorder.count("call.resumed" if said not in OVER else "call.gone")
+        if said == ACTIVE:
+            self._talks(call)  # it was answered meanwhile
         self._told(call, device, str(said))

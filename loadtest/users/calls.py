@@ -39,11 +39,18 @@ class Call:
         self.ringing: set[Device] = set()
         self.rung_ns: int | None = None
         self.answered_by: Device | None = None
+        self.closings: list[Closing] = []
 
     def others(self, device: Device) -> frozenset[Member]:
         """The connected devices of both parties but for one."""
         both = (*self.caller.devices, *self.callee.devices)
         return frozenset(one.member for one in both if one.member.connected and one is not device)
+
+    def ended_by(self, marker: str | None) -> None:
+        """A call ends once: whatever else was to end it did not, though the server may have said yes to it."""
+        for closing in self.closings:
+            if closing.marker != marker:
+                closing.withdraw()
 
 
 class Dialling:
@@ -73,16 +80,14 @@ class Dialling:
             return
         for key in (call.marker, f"{call.marker}/{RINGING}"):
             live.ledger.withdraw(key)
-        call.state = ENDED
         _refused(live, outcome, {"USER_BUSY": "busy", "USER_OFFLINE": "offline"})
-        call.caller.hung_up(call)
+        call.caller.over(call, ENDED)
 
     def failed(self, cause: Cause, detail: str) -> None:
         """It could not leave: nobody's device rings."""
         call = self._call
-        call.state = ENDED
         call.caller.unable(Operation.CALL_RING, call.planned_ns, len(call.callee.devices), cause, detail)
-        call.caller.hung_up(call)
+        call.caller.over(call, ENDED)
 
 
 class Answering:
@@ -143,6 +148,7 @@ class Closing:
         self._status = DECLINED if operation is Operation.CALL_DECLINE else ENDED
         self._planned_ns = planned_ns
         self.marker, self._number = device.live.ledger.marker(device.member)
+        call.closings.append(self)
 
     def left(self, sent_ns: int) -> None:
         """All others must hear of it."""
@@ -160,9 +166,13 @@ class Closing:
             if self._operation is Operation.CALL_DECLINE:
                 live.recorder.count("call.declined")
             return
-        for key in (self.marker, f"{self.marker}/{self._status}"):
-            live.ledger.withdraw(key)
+        self.withdraw()
         _refused(live, outcome, {"CALL_NOT_FOUND": "over_already", "CALL_NOT_RINGING": "over_already"})
+
+    def withdraw(self) -> None:
+        """Nobody hears of this."""
+        for key in (self.marker, f"{self.marker}/{self._status}"):
+            self._device.live.ledger.withdraw(key)
 
     def failed(self, cause: Cause, detail: str) -> None:
         """It could not leave: the server finds out by itself that a party is gone."""

@@ -1,7 +1,7 @@
-"""How do visitors and operators talk? A visitor asks, somebody is assigned, both write, the visitor leaves.
+"""What have visitors and operators in common? They are parties of live chats, and write in them.
 
-The numbers are class attributes that a scenario may change. The server chooses the operator, so the two parties
-of a chat may live in different processes of the run; they need not know each other.
+The server chooses the operator, so the two parties of a chat may live in different processes of the run; they
+need not know each other.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from time import perf_counter_ns
 from typing import Any, ClassVar
 
 from loadtest.contract import Chats, Delivery
-from loadtest.measure.entry import Audience
 from loadtest.measure.operations import Operation
-from loadtest.measure.rooms import Room
 from loadtest.measure.units import SECOND
 from loadtest.users.causes import Cause
-from loadtest.users.chats import ASSIGNED, CLOSED, Asking, Chat, Telling, Written
+from loadtest.users.chats import CLOSED, Chat, Written
 from loadtest.users.device import Device, Seat
 from loadtest.users.link import ActionFailed
 from loadtest.users.user import RealtimeUser
 
 ONLINE, OFFLINE = "online", "offline"
+KEPT = 100
+"""Things written whose own copy has not come yet, at most."""
 HEARS = (
     Operation.CHAT_ASSIGN,
     Operation.CHAT_DELIVER,
@@ -38,11 +38,31 @@ class ChattingUser(RealtimeUser):
     talks = False
     needs: ClassVar[tuple[str, ...]] = ("live chat",)
 
+    _unheard: dict[str, Written]
+
     @property
     def _chats(self) -> Chats:
         chats = self.live.contract.chats
         assert chats is not None  # preflight refuses a contract without
         return chats
+
+    def arrived(self) -> None:
+        """All devices are in."""
+        super().arrived()
+        self._unheard = {}
+
+    def unheard(self, marker: str, written: Written) -> None:
+        """Something was written whose own copy will tell who has the chat."""
+        self._unheard[marker] = written
+        if len(self._unheard) > KEPT:  # a server that sends no such copies must not fill our memory
+            del self._unheard[next(iter(self._unheard))]
+
+    def heeded(self, operation: Operation) -> None:
+        """The server took what was told."""
+
+    def turned_away(self, conversation: str) -> None:
+        """A device came back and was not let into a chat any more: that is somebody else's, or over."""
+        self.live.recorder.count("chat.gone")
 
     def opened(self, chat: Chat) -> None:
         """The chat has an id: its conversation is joined, and remembered for the way back."""
@@ -96,198 +116,27 @@ class ChattingUser(RealtimeUser):
         super().watch(device, operation, delivery, args, read_ns)
         if device is not self.devices[0] and self.devices[0].up:
             return
-        chat = delivery.subject(args)
+        chat, marker = delivery.subject(args), delivery.marker(args)
         if operation is Operation.CHAT_ASSIGN and chat is not None:
             self.assigned(chat, delivery, args, read_ns)
         elif operation is Operation.CHAT_DELIVER and chat is not None:
             if delivery.sender(args) != self.name:
-                self.written_to(chat)
+                self.written_to(chat, marker, read_ns)
+            elif marker is not None and (written := self._unheard.pop(marker, None)) is not None:
+                written.heard()
         elif operation is Operation.CHAT_STATUS and chat is not None:
-            self.told(chat, delivery.status(args))
+            self.told(chat, delivery.status(args), marker, read_ns)
         elif operation is Operation.PRESENCE_DELIVER:
             self.presence(delivery.sender(args), delivery.status(args), read_ns)
 
     def assigned(self, chat: str, delivery: Delivery, args: list[Any], read_ns: int) -> None:
         """A chat has an operator, or another one."""
 
-    def written_to(self, chat: str) -> None:
+    def written_to(self, chat: str, marker: str | None, read_ns: int) -> None:
         """The other party wrote."""
 
-    def told(self, chat: str, status: str | None) -> None:
+    def told(self, chat: str, status: str | None, marker: str | None, read_ns: int) -> None:
         """The chat's status changed."""
 
     def presence(self, who: str | None, status: str | None, read_ns: int) -> None:
         """Somebody came or went."""
-
-
-class VisitorUser(ChattingUser):
-    """A visitor: asks, writes when its schedule says so, and leaves after ``messages`` of its own."""
-
-    abstract = True
-    weight = 9
-    messages: ClassVar[tuple[int, int]] = (1, 3)
-    chat: Chat | None = None
-
-    def ask_for_help(self) -> None:
-        """The next thing a visitor does: ask, write, or leave."""
-        planned_ns = self.take_planned()
-        chat, device = self.chat, self.device
-        if self.overdue:
-            self.unwritten(planned_ns, Cause.INTERNAL, "the backlog is too long")
-        elif chat is None:
-            self._ask(device, planned_ns)
-        elif chat.state != ASSIGNED:
-            self.live.recorder.count("chat.waiting")
-        elif chat.left_to_say:
-            chat.left_to_say -= 1
-            self.write_in_chat(chat, planned_ns)
-        else:
-            self._leave(chat, device, planned_ns)
-
-    def _ask(self, device: Device, planned_ns: int) -> None:
-        chat = self.chat = Chat(self, None, None)
-        chat.left_to_say = self.rng.randint(*self.messages)
-        asking = Asking(chat, device, planned_ns)
-        if not device.up:
-            asking.failed(Cause.CLIENT, "not connected")
-            return
-        variables = device.variables(topic="help", marker=asking.marker)
-        device.link.send(self._chats.start, variables, asking)
-
-    def _leave(self, chat: Chat, device: Device, planned_ns: int) -> None:
-        telling = Telling(
-            self, device, Operation.CHAT_STATUS, chat.room, planned_ns, Audience(chat.others(device))
-        )
-        if not device.up:
-            return  # the next moment of the schedule finds it connected again
-        device.link.send(self._chats.close, device.variables(chat=chat.id, marker=telling.marker), telling)
-        self.live.recorder.count("chat.closed")
-        self.ended(chat)
-
-    def ended(self, chat: Chat) -> None:
-        """The chat is over; the next question opens another."""
-        super().ended(chat)
-        if self.chat is chat:
-            self.chat = None
-
-    def assigned(self, chat: str, delivery: Delivery, args: list[Any], read_ns: int) -> None:
-        """Somebody is there: after a wait in the queue, or in the place of one who went."""
-        mine = self.chat
-        if mine is None or (mine.id is not None and mine.id != chat):
-            return
-        mine.id = chat
-        self.opened(mine)
-        recorder = self.live.recorder
-        interval = recorder.interval(Operation.CHAT_ASSIGN, self.member.transport, mine.planned_ns)
-        if delivery.reason(args) == "reassigned":
-            recorder.count("chat.handed_over")
-            if mine.abandoned_ns is not None:
-                interval.record_phase("handover", read_ns - mine.abandoned_ns)
-        elif mine.state != ASSIGNED:
-            recorder.count("chat.assigned")
-            interval.record_phase("queue", read_ns - mine.planned_ns)
-        mine.abandoned_ns = None
-        mine.state, mine.other = ASSIGNED, delivery.operator(args)
-
-    def told(self, chat: str, status: str | None) -> None:
-        """Closed by somebody else, or back in the queue."""
-        mine = self.chat
-        if mine is None or mine.id != chat:
-            return
-        if status == CLOSED:
-            self.ended(mine)
-        elif status == "queued" and mine.state == ASSIGNED:
-            mine.state = "queued"
-            self.live.recorder.count("chat.requeued")
-
-    def presence(self, who: str | None, status: str | None, read_ns: int) -> None:
-        """Our operator went: from now on the visitor waits for another."""
-        mine = self.chat
-        if mine is not None and who == mine.other and status == OFFLINE and mine.abandoned_ns is None:
-            mine.abandoned_ns = read_ns
-
-
-class OperatorUser(ChattingUser):
-    """An operator: takes what the server assigns, and answers.
-
-    capacity: chats at a time. replies: the share of what visitors write that it answers, ``thinks`` seconds
-    later. pause: for how long it goes when it steps out.
-    """
-
-    abstract = True
-    weight = 1
-    role = "operator"
-    capacity: ClassVar[int] = 8
-    replies: ClassVar[float] = 0.8
-    thinks: ClassVar[tuple[float, float]] = (0.5, 2.5)
-    pause: ClassVar[tuple[float, float]] = (2.0, 5.0)
-
-    chats: dict[str, Chat]
-    there = False
-
-    def arrived(self) -> None:
-        """Say that it is there, before anybody can ask."""
-        super().arrived()
-        self.chats = {}
-        self._say_status(ONLINE, perf_counter_ns())
-
-    def step_out(self) -> None:
-        """Go for a while; whoever it was talking to is handed over."""
-        planned_ns = self.take_planned()
-        if self.there and not self.overdue:
-            self._say_status(OFFLINE, planned_ns)
-            for chat in list(self.chats.values()):
-                self.ended(chat)
-            self.later(self.rng.uniform(*self.pause), lambda due_ns: self._say_status(ONLINE, due_ns))
-
-    def _say_status(self, status: str, planned_ns: int) -> None:
-        live, device = self.live, self.device
-        if not device.up:
-            return
-        colleagues = frozenset(
-            one.member
-            for user in live.users
-            if isinstance(user, OperatorUser) and user is not self and user.there
-            for one in user.devices
-            if one.member.connected
-        )
-        visitors = frozenset(one.member for user in live.users if user.role == "user" for one in user.devices)
-        to = Audience(colleagues, open_to=visitors | (live.operators() - colleagues))
-        telling = Telling(self, device, Operation.PRESENCE_DELIVER, Room("operators"), planned_ns, to)
-        variables = device.variables(status=status, capacity=self.capacity, marker=telling.marker)
-        self.there = status == ONLINE
-        device.link.send(self._chats.online, variables, telling)
-
-    def ended(self, chat: Chat) -> None:
-        """The chat is over, or somebody else's."""
-        super().ended(chat)
-        if chat.id is not None:
-            self.chats.pop(chat.id, None)
-
-    def assigned(self, chat: str, delivery: Delivery, args: list[Any], read_ns: int) -> None:
-        """The server gave us a chat, or gave one of ours to somebody else."""
-        if delivery.operator(args) != self.name:
-            if chat in self.chats:
-                self.ended(self.chats[chat])
-            return
-        visitor = delivery.sender(args)
-        mine = self.chats.get(chat) or Chat(self, chat, visitor)
-        mine.other, mine.state = visitor, ASSIGNED
-        self.chats[chat] = mine
-        self.opened(mine)
-
-    def written_to(self, chat: str) -> None:
-        """A visitor wrote: mostly, it is answered."""
-        mine = self.chats.get(chat)
-        if mine is not None and self.rng.random() < self.replies:
-            self.later(self.rng.uniform(*self.thinks), lambda due_ns: self._reply(mine, due_ns))
-
-    def _reply(self, chat: Chat, due_ns: int) -> None:
-        if chat.state == ASSIGNED and self.there:
-            self.write_in_chat(chat, due_ns)
-
-    def told(self, chat: str, status: str | None) -> None:
-        """The visitor left."""
-        mine = self.chats.get(chat)
-        if mine is not None and status == CLOSED:
-            self.ended(mine)

@@ -89,7 +89,7 @@ class Climb:
         member.merging = True
         try:
             for conversation, seat in list(device.seats.items()):
-                read_ns, outcome = device.enter(conversation, seat.last_seq, link)
+                read_ns, outcome = device.reenter(conversation, seat, link)
                 if outcome is not None:
                     device.restore(outcome, read_ns)
         except ActionFailed:

@@ -14,7 +14,6 @@ from gevent import Timeout
 from gevent.event import AsyncResult
 
 from loadtest.protocol import Client, LocalProtocolError, Opened, ProtocolError, Recovery
-from loadtest.protocol.socketio import encode_event
 from loadtest.users import tcp
 from loadtest.users.causes import Cause, ConnectFailed
 from loadtest.users.talk import Talk, ending_of
@@ -244,14 +243,6 @@ class NativeConnection:
         assert ack_id is not None
         self._talk.acks[ack_id] = on_ack
         departure.left(self._send())
-
-    def too_large(self, name: str, args: Sequence[Any]) -> str | None:
-        """Why this event would be refused for its size; None if it would not. Nothing is sent."""
-        limit = self._client.max_payload
-        size = len(encode_event((name, *args), 0))
-        if limit is None or size <= limit:
-            return None
-        return f"message would be {size} bytes, the server takes {limit} (its maxPayload)"
 
     def _send(self) -> int:
         # Stamped right before the system call: what encoding costs is lateness, not the server's time.

@@ -193,6 +193,20 @@ class Device:
             self.seats[conversation] = Seat(room, last_seq)
         return read_ns, outcome
 
+    def reenter(self, conversation: str, seat: Seat, link: Link | None = None) -> tuple[int, Outcome | None]:
+        """As ``enter``, after a time away. A live chat may have been given to somebody else meanwhile."""
+        try:
+            return self.enter(conversation, seat.last_seq, link)
+        except ActionFailed as error:
+            if seat.talk or error.cause is not Cause.CONNECT_ERROR:
+                raise
+            now_ns = perf_counter_ns()
+            self.seats.pop(conversation, None)
+            self.live.ledger.leave_requested(conversation, self.member, now_ns)
+            self.live.ledger.left(conversation, self.member, now_ns)
+            self.user.turned_away(conversation)
+            return now_ns, None
+
     def leave(self, conversation: str) -> None:
         """Leave a conversation and wait for the answer. Raises ActionFailed."""
         if not self.up:  # nothing can be asked, so the member is one still
@@ -317,17 +331,18 @@ class Device:
         """Merge what a room received meanwhile; returns how many of ours were among it."""
         live, member = self.live, self.member
         found = 0
-        deliveries = live.restored
         for payload in outcome.rule.missed(outcome.root):
             args = [payload]
-            for delivery in deliveries:
-                marker = delivery.marker(args)
-                if marker is not None:
-                    operation = Operation(delivery.operation)
-                    live.ledger.delivered(marker, operation, member, read_ns, restored=True)
-                    found += 1
-                    self._advance(delivery, args)
-                    break
+            ours = [one for one in live.restored if one.marker(args) is not None]
+            if not ours:
+                continue
+            # The mark alone does not tell a message from what was written in a live chat; the room's name does.
+            delivery = next((one for one in ours if one.room(args) is not None), ours[0])
+            marker, operation = delivery.marker(args), Operation(delivery.operation)
+            assert marker is not None
+            live.ledger.delivered(marker, operation, member, read_ns, restored=True)
+            found += 1
+            self._advance(delivery, args)
         return found
 
     def _lost(self, made: list[Link], cause: Cause, detail: str) -> None:

@@ -75,9 +75,11 @@ class Keeping:
         options = self.environment.parsed_options
         limits.check(options.num_users or 1, options.processes or 1, settings.transport, settings.devices)
         self._check_scenario(settings, contract)
-        self.target = examine(place, settings, contract)
-        self.orders = Orders(settings, contract, place, self.target.fault_control, locate)
+        kinds = [one for one in self.environment.user_classes if issubclass(one, RealtimeUser)]
+        ladders = [one.ways(settings.transport) for one in kinds]
+        self.target = examine(place, settings, contract, ladders)
         try:
+            self.orders = Orders(settings, contract, place, self.target.fault_control, locate)
             self.orders.check()
         except NoMeans as error:
             raise Refused(str(error)) from None

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from random import Random
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import gevent
 import msgspec
@@ -76,7 +76,7 @@ class Header(msgspec.Struct, frozen=True):
     silence_ns: int = 45 * SECOND
 
 
-class Route(NamedTuple):
+class Route(msgspec.Struct, frozen=True):
     """What an event delivers.
 
     per_status: the ledger has a debt for each status that one request brings, under keys that end in it.
@@ -135,6 +135,7 @@ class LiveRun:
         self.links: dict[Link, None] = {}
         self.users: dict[RealtimeUser, None] = {}
         self.by_name: dict[str, RealtimeUser] = {}
+        self._operators: frozenset[Member] | None = None
         self.circles: dict[tuple[int, int], list[RealtimeUser]] = {}
         self.calls: dict[str, Call] = {}
         self.tick_ns = started_ns
@@ -172,6 +173,7 @@ class LiveRun:
     def came(self, user: RealtimeUser) -> None:
         """A user is there, with a name."""
         self.users[user] = None
+        self._operators = None
         self.by_name[user.name] = user
         user.circle = self.circles.setdefault(user.place, [])
         user.circle.append(user)
@@ -179,12 +181,17 @@ class LiveRun:
     def went(self, user: RealtimeUser) -> None:
         """It has gone."""
         self.users.pop(user, None)
+        self._operators = None
         self.by_name.pop(user.name, None)
         user.circle.remove(user)
 
     def operators(self) -> frozenset[Member]:
         """The devices of everybody here whom the server may assign a chat to."""
-        return frozenset(one.member for user in self.users if user.role == "operator" for one in user.devices)
+        if self._operators is None:
+            self._operators = frozenset(
+                one.member for user in self.users if user.role == "operator" for one in user.devices
+            )
+        return self._operators
 
     def opened(self, link: Link, device: Device) -> None:
         """A link was made."""

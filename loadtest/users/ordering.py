@@ -30,13 +30,30 @@ class NoMeans(Exception):
     """A fault that nobody here can carry out; ``str`` is one line."""
 
 
+class Struck(msgspec.Struct, frozen=True):
+    """What a receiver says of an order that it took: how many it struck, or whom."""
+
+    struck: int | list[Any] = 0
+
+    @property
+    def number(self) -> int:
+        """How many."""
+        return self.struck if isinstance(self.struck, int) else len(self.struck)
+
+
+class _Kinds(msgspec.Struct, frozen=True):
+    """What a fault proxy says of itself."""
+
+    kinds: list[str]
+
+
 class Post(msgspec.Struct, frozen=True):
     """Where orders are posted."""
 
     place: Place
     path: str
 
-    def order(self, **what: object) -> dict[str, Any]:
+    def order(self, **what: object) -> Struck:
         """Give an order; what the receiver says of it. Raises NoMeans if it was not taken."""
         try:
             response = fetch(self.place, self.path, _TIMEOUT_S, "POST", msgspec.json.encode(what))
@@ -44,8 +61,10 @@ class Post(msgspec.Struct, frozen=True):
             raise NoMeans(f"{self.place.base}{self.path}: {error}") from None
         if response.status != 200:
             raise NoMeans(f"{self.place.base}{self.path}: HTTP {response.status} {_said(response)}")
-        answer: dict[str, Any] = msgspec.json.decode(response.body, type=dict[str, Any])
-        return answer
+        try:
+            return msgspec.json.decode(response.body, type=Struck)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise NoMeans(f"{self.place.base}{self.path}: an answer that makes no sense ({error})") from None
 
 
 def _said(response: Response) -> str:
@@ -67,12 +86,10 @@ class Orders:
         self._faults = [one for one in settings.faults if one.means is not Means.CLIENT]
         self._strikes = [one for one in occurrences(settings.faults) if one.fault.means is not Means.CLIENT]
         self._target = None if contract.hooks.fault is None else Post(place, contract.hooks.fault)
-        self._proxy = None
         control = settings.fault_control or control
-        if control:
-            parts = urlsplit(control)
-            path = parts.path.rstrip("/")
-            self._proxy = Post(locate(f"{parts.scheme}://{parts.netloc}"), f"{path}/fault")
+        # What a server announces may be out of reach from here: that matters to who needs it only.
+        needed = any(one.means is Means.PROXY for one in self._faults)
+        self._proxy = _proxy_at(control, locate) if control and needed else None
         self._lasting: dict[str, dict[str, object]] = {}
 
     def check(self) -> None:
@@ -103,9 +120,8 @@ class Orders:
         place = self._proxy.place
         path = self._proxy.path.removesuffix("fault")
         try:
-            answer = msgspec.json.decode(fetch(place, path, _TIMEOUT_S).body, type=dict[str, Any])
-            kinds = answer["kinds"]
-        except (ConnectFailed, msgspec.DecodeError, KeyError) as error:
+            kinds = msgspec.json.decode(fetch(place, path, _TIMEOUT_S).body, type=_Kinds).kinds
+        except (ConnectFailed, msgspec.DecodeError, UnicodeDecodeError) as error:
             raise NoMeans(
                 f"--rt-fault {fault.text}: no fault proxy answers at {place.base}{path} ({error})"
             ) from None
@@ -160,7 +176,7 @@ class Orders:
         assert self._target is not None
         fault, seed = strike.fault, self._seed + strike.number
         if fault.kind == "kick":
-            return int(self._target.order(kind="kick", ratio=fault.share, seed=seed).get("struck", 0))
+            return self._target.order(kind="kick", ratio=fault.share, seed=seed).number
         if fault.kind == "freeze":
             self._target.order(kind="freeze", ms=fault.lasting_ns / MS)
             return 0
@@ -173,7 +189,7 @@ class Orders:
             return 0
         # Who has a WebSocket would not notice that new ones are refused.
         cut = {"kind": "dropSockets", "transport": "websocket", "ratio": fault.share, "seed": seed}
-        return int(self._target.order(**cut).get("struck", 0))
+        return self._target.order(**cut).number
 
     def _order_proxy(self, strike: Occurrence) -> int:
         assert self._proxy is not None
@@ -188,7 +204,7 @@ class Orders:
             what["ms"] = (fault.amount or 0) / MS
         if fault.kind == "slow":
             what["bytesPerSecond"] = fault.amount
-        return len(self._proxy.order(**what).get("struck", ()))
+        return self._proxy.order(**what).number
 
     def _end(self, strike: Occurrence) -> None:
         """The server knows only an end of everything: what goes on is ordered again."""
@@ -206,6 +222,17 @@ class Orders:
                 self._target.order(kind="none")
         except NoMeans:
             pass  # the server is gone, and its faults with it
+
+
+def _proxy_at(control: str, locate: Callable[[str], Place]) -> Post:
+    """Where a fault proxy takes orders. Raises NoMeans."""
+    try:
+        parts = urlsplit(control)
+    except ValueError as error:
+        raise NoMeans(f"{control}: not the URL of a fault proxy ({error})") from None
+    if parts.scheme != "http" or not parts.netloc:
+        raise NoMeans(f"{control}: not the URL of a fault proxy; write it like http://127.0.0.1:3001")
+    return Post(locate(f"http://{parts.netloc}"), f"{parts.path.rstrip('/')}/fault")
 
 
 _TARGET_LASTING = {"refuse-upgrade": "refuseUpgrade", "slow-accept": "acceptDelay"}

@@ -159,7 +159,7 @@ class Return:
         drop.rooms = sum(seat.talk for seat in device.seats.values())
         try:
             for conversation, seat in list(device.seats.items()):
-                read_ns, outcome = device.enter(conversation, seat.last_seq)
+                read_ns, outcome = device.reenter(conversation, seat)
                 if outcome is not None:
                     unread = live.ledger.unread(member, asked_ns)
                     device.restore(outcome, read_ns)
@@ -173,7 +173,7 @@ class Return:
             return False
         if self._cut is not None:
             return False
-        drop.missed += live.ledger.unread(member, asked_ns)
+        drop.missed += live.ledger.unread(member, asked_ns, taken=True)
         drop.rejoined_ns = perf_counter_ns()
         live.ledger.connected(member, True)
         live.joined(link, drop.back_ns or asked_ns)

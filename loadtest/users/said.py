@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from loadtest.contract import Action
+from loadtest.measure.entry import Audience
 from loadtest.measure.operations import Operation
 from loadtest.measure.rooms import Room
 from loadtest.users.causes import Cause
@@ -89,11 +90,20 @@ class Said:
             sent_ns,
             self._echo,
             wants_ack,
+            self._audience(),
         )
         if self._is_message:
             live.recorder.count("sent")
             if wants_ack:
                 device.unacked[self._marker] = self
+
+    def _audience(self) -> Audience | None:
+        """None: all others in the room. A feed is its user's: what one does is no news to its own devices."""
+        device = self._device
+        if self._is_message or device.link.ordered or len(device.user.devices) == 1:
+            return None
+        own = device.user.members
+        return Audience(self._room.present[0] - own, legal=own)
 
     def answered(self, outcome: Outcome) -> None:
         """The server took it, or refused it."""
@@ -102,6 +112,8 @@ class Said:
         device.unacked.pop(self._marker, None)
         if outcome.ok:
             live.ledger.acked(self._marker, outcome.read_ns)
+            if self._operation is Operation.RECEIPT_DELIVER and self._overtaken(outcome):
+                live.ledger.withdraw(self._marker)
             if self._is_message and not live.closed:
                 live.fire("WSC", Operation.MESSAGE_ACK, outcome.read_ns - self._planned_ns, None)
             return
@@ -110,6 +122,11 @@ class Said:
         live.recorder.count(f"refused.{error}")
         if not live.closed:
             live.fire("WSC", Operation.MESSAGE_ACK, None, ActionFailed(Cause.CONNECT_ERROR, error))
+
+    def _overtaken(self, outcome: Outcome) -> bool:
+        """Whether another device of the user has moved the read mark further: then nobody hears of this one."""
+        mark, asked = outcome.rule.seq(outcome.root), self.variables.get("seq")
+        return mark is not None and isinstance(asked, int) and mark > asked
 
     def failed(self, cause: Cause, detail: str) -> None:
         """It could not leave."""

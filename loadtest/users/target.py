@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 import sys
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,20 +19,28 @@ from loadtest.contract import Contract, ContractError
 from loadtest.contract import load as load_contract
 from loadtest.contract.development import DEVELOPMENT_SECRET
 from loadtest.measure.units import SECOND
+from loadtest.protocol.socketio import encode_event
 from loadtest.users.causes import Cause, ConnectFailed
 from loadtest.users.connection import Listeners, NativeConnection, Place
 from loadtest.users.http import Response, fetch
 from loadtest.users.link import ActionFailed, Hearing
+from loadtest.users.longpolling import LongPollingConnection
 from loadtest.users.options import Settings
-from loadtest.users.requests import Requests
+from loadtest.users.requests import Requests, head_of
 from loadtest.users.socket_link import SocketLink
 from loadtest.users.tokens import sign
+from loadtest.users.ways import blocked
 
 _TIMEOUT_S = 10.0
+_POLLING = "interval-polling"
 
 
 class Refused(Exception):
     """A run that must not start; ``str`` is one line for a person."""
+
+
+class _Blocked(Refused):
+    """This transport does not get through; another may."""
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -123,8 +132,13 @@ def _agreed(place: Place) -> bool:
     return input(f"{place.base} is not this machine. Put load on it? [y/N] ").strip().lower() in ("y", "yes")
 
 
-def examine(place: Place, settings: Settings, contract: Contract) -> Target:
-    """Talk to the server as one user would. Raises Refused."""
+def examine(
+    place: Place, settings: Settings, contract: Contract, ladders: Iterable[tuple[str, ...]] = ()
+) -> Target:
+    """Talk to the server as one user would. Raises Refused.
+
+    ladders: the transports of each kind of users, the best first; none: the one of ``--rt-transport``.
+    """
     health = contract.connect.health
     if health is not None:
         response = _ask(place, health.path)
@@ -142,13 +156,33 @@ def examine(place: Place, settings: Settings, contract: Contract) -> Target:
     target = Target(
         place.base, is_loopback(place), stats, websocket, limit, fault_control=control, notes=notes
     )
-    if settings.transport == "interval-polling":
+    for ladder in dict.fromkeys(ladders) or ((settings.transport,),):
+        target = _examine_ladder(place, settings, contract, target, ladder)
+    return target
+
+
+def _examine_ladder(
+    place: Place, settings: Settings, contract: Contract, target: Target, ladder: tuple[str, ...]
+) -> Target:
+    """One transport that lets users in is enough; if there is none, the last one's refusal is said."""
+    if _POLLING in ladder and not contract.feeds:
+        raise Refused(f'contract "{contract.name}": has no [[feeds]], so users cannot poll')
+    for rung in ladder[:-1]:
+        try:
+            return _examine_rung(place, settings, contract, target, rung)
+        except _Blocked:
+            pass  # as the users themselves will: on to the next
+    return _examine_rung(place, settings, contract, target, ladder[-1])
+
+
+def _examine_rung(place: Place, settings: Settings, contract: Contract, target: Target, rung: str) -> Target:
+    if rung == _POLLING:
         return _examine_feed(place, settings, contract, target)
-    if not websocket:
-        raise Refused(
+    if not target.websocket:
+        raise _Blocked(
             f"{place.base}: its /api/config says that WebSocket is off; use --rt-transport interval-polling"
         )
-    return _examine_socket(place, settings, contract, target)
+    return _examine_socket(place, settings, contract, target, rung)
 
 
 def _ask(place: Place, path: str) -> Response:
@@ -211,8 +245,6 @@ def _notes(limit: int | None, contract: Contract) -> tuple[str, ...]:
 
 def _examine_feed(place: Place, settings: Settings, contract: Contract, target: Target) -> Target:
     """Ask the feed as a user of its own would."""
-    if not contract.feeds:
-        raise Refused(f'contract "{contract.name}": has no [[feeds]], so users cannot poll')
     feed, identity = contract.feeds[0], _identity(settings)
     requests = Requests(contract, identity, place, settings.headers, _NOBODY)
     try:
@@ -233,15 +265,21 @@ def _identity(settings: Settings) -> dict[str, str]:
     return {"user": user, "device": "preflight", "token": sign(settings.token_secret, user)}
 
 
-def _examine_socket(place: Place, settings: Settings, contract: Contract, target: Target) -> Target:
+def _examine_socket(
+    place: Place, settings: Settings, contract: Contract, target: Target, transport: str
+) -> Target:
     """Connect, authenticate and leave again as a user of its own."""
-    made: list[NativeConnection] = []
+    made: list[NativeConnection | LongPollingConnection] = []
+    identity, path = _identity(settings), contract.connect.path
 
-    def connect(listeners: Listeners, auth: Any) -> NativeConnection:
-        made.append(NativeConnection(place, contract.connect.path, auth, (), settings.compression, listeners))
+    def connect(listeners: Listeners, auth: Any) -> NativeConnection | LongPollingConnection:
+        if transport == "websocket":
+            made.append(NativeConnection(place, path, auth, (), settings.compression, listeners))
+        else:  # where an upgrade begins, too; one that does not succeed is no reason to stay away
+            head = head_of(contract, identity, place, settings.headers, frozenset({"authorization"}))
+            made.append(LongPollingConnection(place, path, auth, head, listeners))
         return made[0]
 
-    identity = _identity(settings)
     link = SocketLink(
         contract,
         identity,
@@ -252,15 +290,20 @@ def _examine_socket(place: Place, settings: Settings, contract: Contract, target
     try:
         link.open(_TIMEOUT_S)
         opened = made[0].opened
-        too_large = made[0].too_large(contract.send.emit or "", _longest(settings, contract, identity))
     except ConnectFailed as error:
-        raise Refused(_not_let_in(place, contract, error)) from None
+        refusal = _Blocked if blocked(error) else Refused
+        raise refusal(_not_let_in(place, contract, error)) from None
     finally:
         link.close()
-    if too_large is not None:
-        raise Refused(f"--rt-payload-bytes {settings.payload_bytes}: a {too_large}")
     if opened is None:
         return target
+    most = opened.max_payload
+    size = len(encode_event((contract.send.emit or "", *_longest(settings, contract, identity)), 0))
+    if most is not None and size > most:
+        raise Refused(
+            f"--rt-payload-bytes {settings.payload_bytes}: a message would be {size} bytes, "
+            f"the server takes {most} (its maxPayload)"
+        )
     return msgspec.structs.replace(
         target,
         ping_interval_s=opened.ping_interval_ns / 1e9,

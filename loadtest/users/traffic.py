@@ -72,7 +72,8 @@ class Traffic:
             self._add(regime, link.transport, now_ns - from_ns, link.carried().minus(before))
 
     def _add(self, regime: str, transport: str, user_ns: int, carried: Carried) -> None:
-        method = METHOD if carried.segments_received else ESTIMATED
+        # Where the kernel tells nothing, bytes come without segments; no bytes at all are no estimate.
+        method = ESTIMATED if any(carried) and not carried.segments_received else METHOD
         self._recorder.traffic(TrafficRow(transport, regime, method, 1, user_ns, *carried))
 
 

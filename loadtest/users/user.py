@@ -312,6 +312,9 @@ class RealtimeUser(User):
     def came_back(self, device: Device) -> None:
         """A device is connected again and in its conversations."""
 
+    def turned_away(self, conversation: str) -> None:
+        """A device came back and was not let into one of its live chats any more."""
+
     def heard_own(self, entry: Entry, member: Member, read_ns: int) -> None:
         """One device heard what another of the same user did: how long that took has a row of its own."""
         if member is not entry.sender:

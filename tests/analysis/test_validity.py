@@ -333,7 +333,7 @@ def test_seconds_of_a_storm_are_not_held_against_the_run(made: ModuleType) -> No
     found = stormy(made, busy_while_they_return(), struck(made, 20))
     assert (found.state, found.reasons, found.cpu_percent_p95) == ("valid", [], 20.0)
     assert found.notes == [
-        "3 measured seconds in 1 storm left out of these rules: "
+        "4 measured seconds in 1 storm left out of these rules: "
         "the generator is judged there by how late its attempts to come back began"
     ]
     few = stormy(made, busy_while_they_return(), struck(made, 19))

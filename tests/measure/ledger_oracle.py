@@ -29,10 +29,14 @@ class OracleMember:
     transport: str
     ordered: bool
     connected: bool = True
+    merging: bool = False
+    provoked: bool = False
 
 
 @dataclass
 class OracleMessage:
+    """``transport``: the sender's at the sending. ``named``: owed to people by name, not to a room's members."""
+
     number: int
     operation: Operation
     room: str
@@ -41,6 +45,11 @@ class OracleMessage:
     sent: int
     deadline: int
     wants_ack: bool
+    transport: str
+    named: bool = False
+    open_to: set[str] = field(default_factory=set)  # who may get it, and is owed it from then on
+    legal: set[str] = field(default_factory=set)  # whose copy is nobody's business
+    withdrawn: bool = False
     debts: dict[str, str] = field(default_factory=dict)  # member -> operation owed
     outcome: dict[str, str] = field(default_factory=dict)  # member -> in time, late or excused
     acked: int | None = None
@@ -49,6 +58,18 @@ class OracleMessage:
 
     def owing(self) -> list[str]:
         return [name for name in self.debts if name not in self.outcome]
+
+    def settled(self) -> list[str]:
+        return [name for name, outcome in self.outcome.items() if outcome in ("in time", "late")]
+
+    @property
+    def probe(self) -> bool:
+        return self.operation is Operation.SESSION_RESUME
+
+    @property
+    def read_as(self) -> Operation:
+        """A probe looks like any message."""
+        return Operation.MESSAGE_DELIVER if self.probe else self.operation
 
     @property
     def ack_is_owed(self) -> bool:
@@ -65,7 +86,8 @@ class Oracle:
         self.rows: dict[Row, dict[str, int]] = {}
         self.latencies: dict[Row, list[tuple[int, int]]] = {}
         self.highest: dict[tuple[str, str, Operation, str], int] = {}
-        self.tolerated = self.foreign = 0
+        self.tolerated = self.foreign = self.merged = 0
+        self.provoked: dict[str, int] = {}
         self.looked = 0
         self.closed_at: int | None = None
 
@@ -80,7 +102,7 @@ class Oracle:
 
     def row_of(self, message: OracleMessage, member: str) -> Row:
         owed = message.debts.get(member, message.operation.value)
-        return self.row(owed, message.sender.transport, message.planned)
+        return self.row(owed, message.transport, message.planned)
 
     # -- rooms ---------------------------------------------------------------------------------------------
 
@@ -138,9 +160,87 @@ class Oracle:
         ack: bool,
     ) -> None:
         who = self.members[sender]
-        message = OracleMessage(number, operation, room, who, planned, now, now + self.deadline, ack)
+        message = self._message(number, operation, room, who, planned, now, ack)
         message.debts = self._owed(room, operation, who, echo)
+
+    def _message(
+        self,
+        number: int,
+        operation: Operation,
+        room: str,
+        who: OracleMember,
+        planned: int,
+        now: int,
+        ack: bool = False,
+    ) -> OracleMessage:
+        deadline = now + self.deadline
+        message = OracleMessage(number, operation, room, who, planned, now, deadline, ack, who.transport)
         self.messages.append(message)
+        return message
+
+    def sent_to(
+        self,
+        number: int,
+        operation: Operation,
+        room: str,
+        sender: str,
+        planned: int,
+        now: int,
+        sets: dict[str, set[str]],
+    ) -> None:
+        message = self._message(number, operation, room, self.members[sender], planned, now)
+        message.named = True
+        message.debts = dict.fromkeys(sorted(sets["owed"]), operation.value)
+        message.debts |= dict.fromkeys(sorted(sets["away"]), "message.resync")
+        message.open_to, message.legal = set(sets["open_to"]), {*sets["legal"], sender}
+
+    def probe(self, number: int, room: str, member: str, planned: int, now: int) -> None:
+        who = self.members[member]
+        message = self._message(number, Operation.SESSION_RESUME, room, who, planned, now)
+        message.debts = {member: "session.resume"}
+
+    def _past(self, message: OracleMessage) -> bool:
+        """Whether its deadline had passed when somebody looked last."""
+        return message.deadline < self.looked
+
+    def _open(self, message: OracleMessage) -> bool:
+        return self.closed_at is None and not message.forgotten
+
+    def owe(self, message: OracleMessage, members: set[str]) -> None:
+        if self._open(message) and not self._past(message):
+            for name in members:
+                if name not in message.settled():
+                    message.debts.setdefault(name, message.operation.value)
+                    message.outcome.pop(name, None)
+
+    def withdraw(self, message: OracleMessage) -> None:
+        if self._open(message) and not self._past(message):
+            message.withdrawn = True
+            message.legal |= {*message.open_to, *message.owing()}
+            message.open_to = set()
+            for name in message.owing():
+                message.outcome[name] = "excused"
+
+    def given_to(self, message: OracleMessage, members: set[str], among: set[str]) -> None:
+        rivals = among - members
+        if self._open(message) and not self._past(message) and not rivals & set(message.settled()):
+            self._spare(message, rivals)
+            self.owe(message, {name for name in members if self.members[name].connected})
+
+    def only(self, message: OracleMessage, members: set[str], among: set[str]) -> None:
+        rivals, settled = among - members, set(message.settled())
+        if not self._open(message):
+            return
+        if not rivals & settled:
+            self._spare(message, rivals)
+            return
+        for name in settled & members:
+            self.add(self.row_of(message, name), "leaked")
+
+    def _spare(self, message: OracleMessage, members: set[str]) -> None:
+        for name in members & set(message.owing()):
+            message.outcome[name] = "excused"
+            message.open_to.add(name)
 
     def not_sent(self, operation: Operation, room: str, sender: str, planned: int, echo: bool) -> None:
         if self.closed_at is not None:
@@ -151,6 +251,7 @@ class Oracle:
         owed = sum(one is not who and (text or one.connected) for one in inside)
         rows = [(operation.value, owed)] + [("message.echo", 1)] * (echo and who in inside)
         for name, many in rows:
+            self._excuse_as_provoked(who, name, many)
             for counter, by in (("failed", 1), ("expected", many), ("lost", many)):
                 self.add(self.row(name, who.transport, planned), counter, by)
 
@@ -169,21 +270,37 @@ class Oracle:
             for name in message.owing():
                 message.outcome[name] = "excused"
 
-    def delivered(self, message: OracleMessage, member: str, now: int) -> None:
+    def _excuse_as_provoked(self, who: OracleMember, operation: str, by: int = 1) -> None:
+        if who.provoked:
+            self.provoked[operation] = self.provoked.get(operation, 0) + by
+
+    def delivered(self, message: OracleMessage, member: str, now: int, restored: bool = False) -> None:
         if self.closed_at is not None:
             return
         if message.forgotten:
-            self.unknown(message.operation, member, now)
-        elif message.outcome.get(member) in ("in time", "late"):
-            self.add(self.row_of(message, member), "duplicate")
+            if not message.withdrawn:
+                self.unknown(message.read_as, member, now, restored)
+        elif member in message.settled():
+            self._again(self.row_of(message, member), member, restored)
         elif member in message.owing():
-            self._settle(message, member, now)
+            self._settle(message, member, now, restored)
+        elif member in message.open_to:
+            message.debts.setdefault(member, message.operation.value)
+            self._settle(message, member, now, restored)
+        elif message.probe or member in message.legal:
+            pass
         elif self._legal(message, member, now):
             self.tolerated += 1
         else:
             self.add(self.row_of(message, member), "leaked")
 
-    def _settle(self, message: OracleMessage, member: str, now: int) -> None:
+    def _again(self, row: Row, member: str, restored: bool) -> None:
+        if restored or self.members[member].merging:
+            self.merged += 1
+        else:
+            self.add(row, "duplicate")
+
+    def _settle(self, message: OracleMessage, member: str, now: int, restored: bool) -> None:
         if now > message.deadline:
             message.outcome[member] = "late"
             return
@@ -191,7 +308,7 @@ class Oracle:
         row = self.row_of(message, member)
         self.latencies.setdefault(row, []).append((now - message.planned, now - message.sent))
         order = message.room, message.sender.name, message.operation, member
-        if message.number < self.highest.get(order, 0):
+        if message.number < self.highest.get(order, 0) and not restored:
             self.add(row, "reordered")
         self.highest[order] = max(self.highest.get(order, 0), message.number)
 
@@ -209,9 +326,9 @@ class Oracle:
                 return True
         return False
 
-    def unknown(self, operation: Operation, member: str, now: int) -> None:
+    def unknown(self, operation: Operation, member: str, now: int, restored: bool = False) -> None:
         if self.closed_at is None:
-            self.add(self.row(operation.value, self.members[member].transport, now), "duplicate")
+            self._again(self.row(operation.value, self.members[member].transport, now), member, restored)
 
     # -- time ----------------------------------------------------------------------------------------------
 
@@ -219,7 +336,11 @@ class Oracle:
         """Of what is past its deadline and wholly settled, nothing is remembered."""
         for message in self.messages:
             # Looked at once: who settles everything afterwards stays known.
-            if self.looked <= message.deadline < now and not message.owing() and not message.ack_is_owed:
+            if not self.looked <= message.deadline < now:
+                continue
+            for name in message.owing():
+                self._excuse_as_provoked(self.members[name], message.debts[name])
+            if not message.owing() and not message.ack_is_owed:
                 message.forgotten = True
         self.looked = max(self.looked, now)
 
@@ -229,6 +350,7 @@ class Oracle:
 
     def close(self, now: int) -> None:
         """Count: every debt is one of in time, late, lost, open, or excused and none."""
+        self.expire(now)
         self.closed_at = now
         for message in self.messages:
             for name in message.debts:
@@ -243,9 +365,9 @@ class Oracle:
             self.add(row, outcome)
 
     def _count_ack(self, message: OracleMessage, now: int) -> None:
-        row = self.row("message.ack", message.sender.transport, message.planned)
+        row = self.row("message.ack", message.transport, message.planned)
         if message.refused and not message.wants_ack:
-            self.add(self.row(message.operation.value, message.sender.transport, message.planned), "failed")
+            self.add(self.row(message.operation.value, message.transport, message.planned), "failed")
         elif message.refused:
             self.add(row, "failed")
         elif not message.wants_ack:

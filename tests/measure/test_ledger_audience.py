@@ -207,7 +207,7 @@ def test_what_another_process_reads_adds_up_when_the_processes_do(outcome: str) 
     visitor, operator = here.member("0.0.0"), there.member("1.1.0")
     planned_ns, sent_ns = 3 * SECOND, 3 * SECOND + 2 * MS
     marker, _ = here.ledger.marker_across(visitor, planned_ns, sent_ns)
-    here.ledger.sent_across(WRITTEN, visitor, planned_ns)
+    here.ledger.sent_across(WRITTEN, visitor.transport, planned_ns)
     if outcome == "late":
         there.ledger.delivered(marker, WRITTEN, operator, sent_ns + DEADLINE_NS + SECOND)
     elif outcome != "lost":

@@ -10,12 +10,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from ledger_oracle import Oracle, OracleMember, OracleMessage
 
 from loadtest.measure.book import Book
+from loadtest.measure.entry import Audience
 from loadtest.measure.histogram import Counts, Histogram
-from loadtest.measure.ledger import Ledger
+from loadtest.measure.ledger import PROVOKED, Ledger
 from loadtest.measure.operations import Operation
 from loadtest.measure.plan import Plan
 from loadtest.measure.recorder import Recorder
-from loadtest.measure.rooms import Member
+from loadtest.measure.rooms import Member, Room
 from loadtest.measure.rows import decode_delta, encode_delta
 from loadtest.measure.units import SECOND
 
@@ -40,6 +41,8 @@ OPERATIONS = st.sampled_from(
 )
 PAUSES = st.sampled_from([0, 1, SECOND // 3, SECOND, DEADLINE - 1, DEADLINE, DEADLINE + 1])
 PICK = st.integers(0, 1 << 30)
+SOME = st.sets(NAMES, max_size=3)
+NAMED = st.sampled_from([Operation.CALL_RING, Operation.CHAT_DELIVER])
 
 
 def counted(pairs: list[tuple[int, int]], which: int) -> Counts:
@@ -61,6 +64,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.book = Book()
         self.members: dict[str, Member] = {}
         self.markers: list[tuple[str, OracleMessage]] = []
+        self.calls = {name: Room(name) for name in ("call", "chat")}
         for name, (transport, ordered) in KINDS.items():
             self.members[name] = Member(name, transport, ordered)
             self.oracle.members[name] = OracleMember(name, transport, ordered)
@@ -108,6 +112,13 @@ class LedgerMachine(RuleBasedStateMachine):
         self.ledger.connected(self.members[name], is_so)
         self.oracle.members[name].connected = is_so
 
+    @rule(name=NAMES, merging=st.booleans(), provoked=st.booleans(), falls_back=st.booleans())
+    def change(self, name: str, merging: bool, provoked: bool, falls_back: bool) -> None:
+        transport, ordered = ("long-polling", True) if falls_back else KINDS[name]
+        for one in (self.members[name], self.oracle.members[name]):
+            one.merging, one.provoked = merging, provoked  # type: ignore[attr-defined]
+            one.transport, one.ordered = transport, ordered  # type: ignore[attr-defined]
+
     # -- messages ------------------------------------------------------------------------------------------
 
     @rule(name=NAMES, room=ROOMS, operation=OPERATIONS, delay=st.sampled_from([0, 1, SECOND]), pick=PICK)
@@ -125,6 +136,72 @@ class LedgerMachine(RuleBasedStateMachine):
         if self.oracle.closed_at is None:
             self.oracle.sent(number, operation, room, name, planned, self.now, echo, ack)
             self.markers.append((marker, self.oracle.messages[-1]))
+
+    @rule(name=NAMES, room=ROOMS, delay=st.sampled_from([0, SECOND]))
+    def probe(self, name: str, room: str, delay: int) -> None:
+        if room not in self.ledger.rooms:
+            return
+        member, planned = self.members[name], self.now - delay
+        marker, number = self.ledger.marker(member)
+        self.ledger.probe(marker, number, self.ledger.rooms[room], member, planned, self.now)
+        if self.oracle.closed_at is None:
+            self.oracle.probe(number, room, name, planned, self.now)
+            self.markers.append((marker, self.oracle.messages[-1]))
+
+    @rule(name=NAMES, about=st.sampled_from(["call", "chat"]), operation=NAMED, owed=SOME, open_to=SOME,
+          legal=SOME, away=SOME)  # fmt: skip
+    def send_to(
+        self,
+        name: str,
+        about: str,
+        operation: Operation,
+        owed: set[str],
+        open_to: set[str],
+        legal: set[str],
+        away: set[str],
+    ) -> None:
+        # Who is owed it now is not away, and for both there is nothing left to be open.
+        sets = {"owed": owed, "away": away - owed, "open_to": open_to - owed - away, "legal": legal}
+        marker, number = self.ledger.marker(self.members[name])
+        room, sender = self.calls[about], self.members[name]
+        to = Audience(**{which: self._members(names) for which, names in sets.items()})
+        self.ledger.sent(marker, number, operation, room, sender, self.now, self.now, to=to)
+        if self.oracle.closed_at is None:
+            self.oracle.sent_to(number, operation, about, name, self.now, self.now, sets)
+            self.markers.append((marker, self.oracle.messages[-1]))
+
+    def _members(self, names: set[str]) -> frozenset[Member]:
+        return frozenset(self.members[name] for name in names)
+
+    def _named(self, pick: int) -> tuple[str, OracleMessage] | None:
+        named = [one for one in self.markers if one[1].named]
+        return named[-1 - pick % len(named)] if named else None
+
+    @rule(pick=PICK, members=SOME)
+    def owe(self, pick: int, members: set[str]) -> None:
+        if (found := self._named(pick)) is not None:
+            self.ledger.owe(found[0], self._members(members))
+            self.oracle.owe(found[1], members)
+
+    @rule(pick=PICK, members=SOME, among=SOME, is_read=st.booleans())
+    def one_of_them_has_it(self, pick: int, members: set[str], among: set[str], is_read: bool) -> None:
+        if (found := self._named(pick)) is None:
+            return
+        given, rivals = self._members(members), self._members(among)
+        if is_read:
+            self.ledger.only(found[0], given, rivals, self.now)
+            self.oracle.only(found[1], members, among)
+        else:
+            self.ledger.given_to(found[0], given, rivals)
+            self.oracle.given_to(found[1], members, among)
+
+    @rule(pick=PICK)
+    def withdraw(self, pick: int) -> None:
+        wrong = [one for one in self.markers if one[1].named or one[1].probe]
+        if wrong:
+            marker, message = wrong[-1 - pick % len(wrong)]
+            self.ledger.withdraw(marker)
+            self.oracle.withdraw(message)
 
     @rule(name=NAMES, room=ROOMS, operation=OPERATIONS, echo=st.booleans())
     def cannot_send(self, name: str, room: str, operation: Operation, echo: bool) -> None:
@@ -148,20 +225,20 @@ class LedgerMachine(RuleBasedStateMachine):
         self.oracle.refused(message, self.now)
 
     @precondition(lambda self: self.markers)
-    @rule(names=st.lists(NAMES, min_size=1, max_size=6), pick=PICK, pause=PAUSES)
-    def deliver(self, names: list[str], pick: int, pause: int) -> None:
+    @rule(names=st.lists(NAMES, min_size=1, max_size=6), pick=PICK, pause=PAUSES, restored=st.booleans())
+    def deliver(self, names: list[str], pick: int, pause: int, restored: bool) -> None:
         self.now += pause
         marker, message = self.markers[-1 - pick % len(self.markers)]
         for name in names:
-            self.ledger.delivered(marker, message.operation, self.members[name], self.now)
-            self.oracle.delivered(message, name, self.now)
+            self.ledger.delivered(marker, message.read_as, self.members[name], self.now, restored)
+            self.oracle.delivered(message, name, self.now, restored)
 
-    @rule(name=NAMES, operation=OPERATIONS, ours=st.booleans())
-    def deliver_what_nobody_sent(self, name: str, operation: Operation, ours: bool) -> None:
+    @rule(name=NAMES, operation=OPERATIONS, ours=st.booleans(), restored=st.booleans())
+    def deliver_what_nobody_sent(self, name: str, operation: Operation, ours: bool, restored: bool) -> None:
         marker = "run:nobody:1" if ours else "runner:ann:1"
-        self.ledger.delivered(marker, operation, self.members[name], self.now)
+        self.ledger.delivered(marker, operation, self.members[name], self.now, restored)
         if ours:
-            self.oracle.unknown(operation, name, self.now)
+            self.oracle.unknown(operation, name, self.now, restored)
         elif self.oracle.closed_at is None:
             self.oracle.foreign += 1
 
@@ -204,6 +281,9 @@ class LedgerMachine(RuleBasedStateMachine):
         assert set(self.oracle.latencies) <= set(self.book.intervals)
         assert self.book.counters.get("tolerated", 0) == self.oracle.tolerated
         assert self.book.counters.get("foreign", 0) == self.oracle.foreign
+        assert self.book.counters.get("merged", 0) == self.oracle.merged
+        provoked = {name: n for name, n in self.book.counters.items() if name.startswith(PROVOKED) and n}
+        assert provoked == {PROVOKED + name: n for name, n in self.oracle.provoked.items() if n}
         super().teardown()
 
 

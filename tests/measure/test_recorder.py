@@ -18,10 +18,12 @@ from loadtest.measure.rows import (
     Delta,
     Drop,
     Exemplar,
+    FaultRow,
     HealthRow,
     SeriesRow,
     ServerRow,
     TrafficRow,
+    Try,
     decode_delta,
     encode_delta,
     worst,
@@ -68,7 +70,14 @@ EVENTS = st.one_of(
     st.tuples(st.just("connecting"), NAMES, TRANSPORTS, MOMENTS, st.integers(0, 10**9)),
     st.tuples(st.just("run"), st.sampled_from(["foreign", "tolerated"]), st.integers(1, 3)),
     st.tuples(st.just("traffic"), TRANSPORTS, st.integers(0, 10**6)),
-    st.tuples(st.just("drop"), st.integers(0, 5)),
+    st.tuples(st.just("drop"), st.integers(0, 5), st.integers(0, 3)),
+    st.tuples(
+        st.just("fault"),
+        st.integers(0, 2),
+        st.integers(0, 9),
+        st.none() | st.integers(0, 9),
+        st.integers(0, 3),
+    ),
     st.tuples(st.just("exemplar"), st.integers(0, 5), st.integers(0, 3), st.integers(0, 3)),
 )
 
@@ -88,8 +97,11 @@ def feed(to: Recorder, event: tuple[Any, ...]) -> None:
             to.count(name, by)
         case "traffic", transport, size:
             to.traffic(TrafficRow(transport, "idle", "tcp_info", 1, 2, size, size * 2, 3, 4))
-        case "drop", moment:
-            to.drops.append(Drop(f"u{moment}", "websocket", moment, "reset"))
+        case "drop", moment, tries:
+            way_back = [Try(number, 0, moment + number, 1, "connect_refused") for number in range(tries)]
+            to.drops.append(Drop(f"u{moment}", "websocket", moment, "reset", tries=way_back, missed=tries))
+        case "fault", number, at_ns, until_ns, struck:
+            to.fault(FaultRow(f"abort#{number}", "abort", at_ns, until_ns, 0.5, "abort@0x3/9~0.5", struck))
         case "exemplar", latency, planned, seq:
             to.exemplar(exemplar(latency, planned, seq=seq))
 
@@ -97,7 +109,7 @@ def feed(to: Recorder, event: tuple[Any, ...]) -> None:
 def essence(book: Book) -> Any:
     """All of a Book; rows that came and went again are no difference."""
     rows = [r for r in book.rows() if not isinstance(r, SeriesRow) or r != SeriesRow(*r.key)]
-    drops = sorted(book.drops, key=lambda one: (one.at_ns, one.user))
+    drops = sorted(book.drops, key=lambda one: (one.at_ns, one.user, one.missed))
     return rows, drops, book.exemplars, book.counters, book.gaps
 
 
@@ -271,6 +283,9 @@ def test_rows_come_in_one_order() -> None:
         ServerRow(2),
         TrafficRow("polling", "idle", "m"),
         TrafficRow("websocket", "idle", "m"),
+        FaultRow("kick#1", "kick", 3),
+        FaultRow("abort#0", "abort", 5),
+        FaultRow("abort#2", "abort", 5),
     ]
     book = Book()
     book.add("w", Delta(1, rows[::-1]))
@@ -311,6 +326,17 @@ def test_rows_add_in_any_order(a: SeriesRow, b: SeriesRow, c: SeriesRow) -> None
     assert a.plus(b).phases.get("tcp", Counts()) == a.phases.get("tcp", Counts()).plus(
         b.phases.get("tcp", Counts())
     )
+
+
+def test_what_two_processes_say_of_one_strike_is_one_row() -> None:
+    book = Book()
+    book.add("a", Delta(1, [FaultRow("stop-reading#0", "stop-reading", 20, 90, 0.5, "text", 3)]))
+    book.add("b", Delta(1, [FaultRow("stop-reading#0", "stop-reading", 10, 80, 0.5, "text", 4)]))
+    book.add_fault(FaultRow("kick#1", "kick", 15, struck=9))  # ordered once, by who keeps the book
+    assert list(book.rows()) == [
+        FaultRow("stop-reading#0", "stop-reading", 10, 90, 0.5, "text", 7),
+        FaultRow("kick#1", "kick", 15, struck=9),
+    ]
 
 
 # -- exemplars -----------------------------------------------------------------------------------------------

@@ -16,7 +16,17 @@ from hypothesis import strategies as st
 from loadtest.measure import run
 from loadtest.measure.book import Book
 from loadtest.measure.histogram import Counts, Histogram
-from loadtest.measure.rows import Delta, Drop, Exemplar, HealthRow, SeriesRow, ServerRow, TrafficRow
+from loadtest.measure.rows import (
+    Delta,
+    Drop,
+    Exemplar,
+    FaultRow,
+    HealthRow,
+    SeriesRow,
+    ServerRow,
+    TrafficRow,
+    Try,
+)
 from loadtest.measure.run import Edges, Manifest, Run, RunError, Worker
 
 
@@ -61,6 +71,7 @@ SAMPLE = Delta(
         HealthRow("w", "measure", 3, 12.5, 4, receive_lag=counts(9)),
         ServerRow(3, 4, 1.5),
         TrafficRow("websocket", "idle", "tcp_info", 3, 10**12, 5, 6, 7, 8),
+        FaultRow("abort#0", "abort", 10**9, None, 0.3, "abort@0~0.3", 4),
     ],
     [Drop("u1", "websocket", 5, "reset", "by\r\npeer\u2028", 3)],
     [Exemplar("slow", "message.deliver", "websocket", "measure", "r", "a", "b", 3, 10, 11, None, 20)],
@@ -88,10 +99,18 @@ HEALTH = st.builds(
 )
 SERVER = st.builds(ServerRow, INTS, INTS, FLOATS, INTS, FLOATS)
 TRAFFIC = st.builds(TrafficRow, WORDS, WORDS, WORDS, *[INTS] * 6)
-DROPS = st.builds(Drop, WORDS, WORDS, INTS, WORDS, WORDS, INTS)
 MAYBE = st.none() | INTS
+TRIES = st.lists(st.builds(Try, INTS, INTS, INTS, INTS, WORDS), max_size=3)
+DROPS = st.builds(
+    Drop,
+    *[WORDS, WORDS, INTS, WORDS, WORDS, INTS, WORDS, WORDS, MAYBE, TRIES],
+    *[MAYBE] * 4,
+    *[INTS] * 6,
+    st.booleans(),
+)
+FAULTS = st.builds(FaultRow, WORDS, WORDS, INTS, MAYBE, FLOATS, WORDS, INTS)
 EXEMPLARS = st.builds(Exemplar, *[WORDS] * 7, INTS, INTS, MAYBE, MAYBE, MAYBE, WORDS, st.none() | WORDS)
-ROWS = st.lists(SERIES | HEALTH | SERVER | TRAFFIC, max_size=6)
+ROWS = st.lists(SERIES | HEALTH | SERVER | TRAFFIC | FAULTS, max_size=6)
 
 
 @settings(max_examples=60)
@@ -107,6 +126,7 @@ def test_a_run_comes_back_as_it_was(
         expected = Run(found.path, told, whole.rows(), [], [])
         assert (found.series, found.health) == (expected.series, expected.health)
         assert (found.server, found.traffic) == (expected.server, expected.traffic)
+        assert found.faults == expected.faults
         assert sorted(map(repr, found.drops)) == sorted(map(repr, drops))
         assert found.exemplars == whole.exemplars
 
@@ -143,7 +163,7 @@ def test_line_breaks_in_words_do_not_break_lines(tmp_path: Path) -> None:
 
 def test_an_empty_run_is_a_run(tmp_path: Path) -> None:
     found = run.read(run.write(tmp_path, "one", manifest(complete=False), Book()))
-    assert (found.series, found.health, found.server, found.traffic) == ([], [], [], [])
+    assert (found.series, found.health, found.server, found.traffic, found.faults) == ([], [], [], [], [])
     assert (found.drops, found.exemplars, found.manifest.complete) == ([], [], False)
 
 

@@ -228,7 +228,14 @@ class Server:
 class Stage:
     """One run of one process. policy_ms: the waits of the way back, one attempt each."""
 
-    def __init__(self, patch: pytest.MonkeyPatch, server: Server, worker: str = "0", **flags: object) -> None:
+    def __init__(
+        self,
+        patch: pytest.MonkeyPatch,
+        server: Server,
+        worker: str = "0",
+        deadline_ns: int = 10 * SECOND,
+        **flags: object,
+    ) -> None:
         self.server = server
         self.users: list[RealtimeUser] = []
         self.fired: list[tuple[str, str, Exception | None]] = []
@@ -238,7 +245,7 @@ class Stage:
             lambda request_type, name, exception, **_: self.fired.append((request_type, name, exception))
         )
         started_ns = perf_counter_ns()
-        header = Header("run", "scenario", "2026-01-01T00:00:00+00:00", started_ns, "boot", None)
+        header = Header("run", "scenario", "2026-01-01T00:00:00+00:00", started_ns, "boot", None, deadline_ns)
         place = Place(2, ("127.0.0.1", 1), "127.0.0.1:1", "http://127.0.0.1:1")
         settings = flags_of(**{"room_size": "9", "warmup": "0s", **flags})
         self.environment = SimpleNamespace(events=events)

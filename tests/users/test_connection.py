@@ -397,12 +397,3 @@ def test_closing_says_goodbye_once(
     assert connection.carried().plus(Carried()) == connection.carried()
     with pytest.raises(NotConnected):
         connection.request("too late", [], lambda args, read_ns: None, Sender())
-
-
-def test_a_message_too_large_is_known_before_it_is_sent(connection: NativeConnection) -> None:
-    connection.open(5)
-    envelope = len('420["say",""]')
-    assert connection.too_large("say", ["x" * (1000 - envelope)]) is None
-    said = connection.too_large("say", ["x" * (1001 - envelope)])
-    assert said is not None
-    assert "1001 bytes, the server takes 1000" in said

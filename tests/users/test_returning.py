@@ -400,7 +400,7 @@ def test_what_one_rejoining_brought_counts_though_another_had_to_follow(
 def test_what_was_not_answered_is_said_again_with_the_same_mark(
     run: Stage, server: Server, until: Until
 ) -> None:
-    one, other = run.come(Person, 2)
+    one, _ = run.come(Person, 2)
     run.begin()
 
     def silent(link: PaperLink, payload: Payload) -> None:
@@ -429,7 +429,7 @@ def test_what_was_not_answered_is_said_again_with_the_same_mark(
 def test_what_is_said_meanwhile_is_kept_in_order_and_said_after_what_was_not_answered(
     run: Stage, server: Server, until: Until
 ) -> None:
-    one, other = run.come(Person, 2)
+    one, _ = run.come(Person, 2)
     run.begin()
     server.answers["message:send"] = lambda link, payload: None
     one.send_message("unanswered")
@@ -527,7 +527,7 @@ def test_a_message_that_finds_the_connection_gone_is_kept(run: Stage, server: Se
 
 
 def test_a_probe_proves_each_room(run: Stage, server: Server, until: Until) -> None:
-    one, other = run.come(Person, 2)
+    one, _ = run.come(Person, 2)
     run.begin()
     one.device.enter(f"{one.room.name}-two", None)
     paper(one.device).lose()
