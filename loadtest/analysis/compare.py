@@ -14,6 +14,7 @@ from loadtest.measure.operations import Operation
 from loadtest.measure.plan import Phase
 
 LATENCY_STATISTICS = ("mean", "p50", "p95", "max")
+ACTIVE_HOUR = "active_bytes_per_user_hour"
 
 
 class Ratio(NamedTuple):
@@ -92,14 +93,20 @@ def _latency(name: str, slower: OperationRow, faster: OperationRow) -> Ratio:
 
 
 def _bandwidth(slower: Summary, faster: Summary) -> list[Ratio]:
-    found: list[Ratio] = []
-    for what, regime in (("bytes_per_delivery", ACTIVE), ("bytes_per_user_hour", IDLE)):
-        rows = traffic_row(slower, regime), traffic_row(faster, regime)
-        values = [None if row is None else getattr(row, what) for row in rows]
-        missing = [
-            f"{summary.run.transport}: " + ("not measured" if row is None else row.why.get(what, "not known"))
-            for summary, row, value in zip((slower, faster), rows, values, strict=True)
-            if value is None
-        ]
-        found.append(Ratio(what, "B", values[0], values[1], "; ".join(missing)))
-    return found
+    talking = _bytes("bytes_per_delivery", ACTIVE, "bytes_per_delivery", slower, faster)
+    if talking.ratio is None:
+        # Where calls and live chats share the bytes, no message can be billed for them; an hour can.
+        hourly = _bytes(ACTIVE_HOUR, ACTIVE, "bytes_per_user_hour", slower, faster)
+        talking = talking if hourly.ratio is None else hourly
+    return [talking, _bytes("bytes_per_user_hour", IDLE, "bytes_per_user_hour", slower, faster)]
+
+
+def _bytes(what: str, regime: str, name: str, slower: Summary, faster: Summary) -> Ratio:
+    rows = traffic_row(slower, regime), traffic_row(faster, regime)
+    values = [None if row is None else getattr(row, name) for row in rows]
+    missing = [
+        f"{summary.run.transport}: " + ("not measured" if row is None else row.why.get(name, "not known"))
+        for summary, row, value in zip((slower, faster), rows, values, strict=True)
+        if value is None
+    ]
+    return Ratio(what, "B", values[0], values[1], "; ".join(missing))

@@ -51,7 +51,7 @@ class Ledger:
         self.overflowed = False
         self._table: dict[str, Entry] = {}
         self._due: deque[Entry] = deque()
-        self._withdrawn: set[str] = set()
+        self._withdrawn: dict[str, bool] = {}
         self._crossing = Crossing(recorder, run, deadline_ns)
         self._closed = False
         self.exemplars = Exemplars(recorder)
@@ -306,14 +306,17 @@ class Ledger:
             entry.expected -= {member}
             entry.open_to |= {member}
 
-    def withdraw(self, marker: str) -> None:
-        """The server will not send it, and rightly so: nobody is owed it any more."""
+    def withdraw(self, marker: str, anybody: bool = False) -> None:
+        """The server will not send it, and rightly so: nobody is owed it any more.
+
+        anybody: it may do so some day, and to somebody whom nobody knows yet.
+        """
         entry = self._table.get(marker)
         if entry is not None and not entry.expired and not self._closed:
             entry.legal |= entry.expected | entry.open_to
             entry.open_to = _NOBODY
             self._excuse(entry)
-            self._withdrawn.add(marker)  # the entry will be forgotten; what it says may come much later
+            self._withdrawn[marker] = anybody  # the entry will be forgotten; a copy may come much later
 
     def _let_in(self, entry: Entry, member: Member) -> None:
         entry.expected |= {member}
@@ -394,8 +397,8 @@ class Ledger:
             self._interval_for(entry, member).late += 1
             return entry
         interval = entry.deliver
-        if member is entry.sender:
-            interval = entry.echo or interval
+        if entry.echo is not None and member is entry.sender:
+            interval = entry.echo
         elif entry.resync is not None and member in entry.offline:
             interval = entry.resync
         latency = read_ns - entry.planned_ns
@@ -417,7 +420,7 @@ class Ledger:
             self._interval_for(entry, member).duplicate += 1
 
     def _unexpected(self, entry: Entry, member: Member, read_ns: int) -> None:
-        if member in entry.legal or entry.operation is _RESUME:
+        if member in entry.legal or entry.operation is _RESUME or self._withdrawn.get(entry.marker):
             return
         # What an ordered member reads after its leave was acked was emitted after it, too.
         if any(

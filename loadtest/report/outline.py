@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from loadtest.analysis.bandwidth import ACTIVE, IDLE
-from loadtest.analysis.compare import Ratio, compare, main_row, traffic_row
+from loadtest.analysis.compare import ACTIVE_HOUR, Ratio, compare, main_row, traffic_row
 from loadtest.analysis.summary import OperationRow, Summary
 from loadtest.measure.operations import Operation
 from loadtest.measure.units import say_bytes, say_ms, say_seconds
@@ -55,10 +55,15 @@ def outline_versus(first: Summary, second: Summary) -> list[str]:
         return [*lines, "latency:   not measured in both, so there is nothing to compare"]
     ratios = {row.what: row for row in (*comparison.latency, *comparison.bandwidth)}
     shown = ", ".join(f"{name} {_versus(ratios[name])}" for name in ("mean", "p95"))
+    hourly = ratios.get(ACTIVE_HOUR)
+    if hourly is None:
+        talking = f"{_versus(ratios['bytes_per_delivery'])} per delivered message"
+    else:
+        talking = f"{_versus(hourly)} per active user and hour"
     return [
         *lines,
         f"latency:   {shown}",
-        f"bytes:     {_versus(ratios['bytes_per_delivery'])} per delivered message",
+        f"bytes:     {talking}",
         f"idle:      {_versus(ratios['bytes_per_user_hour'])} per idle user and hour",
     ]
 

@@ -254,9 +254,10 @@ class CallingUser(RealtimeUser):
     def unable(self, operation: Operation, planned_ns: int, owed: int, cause: Cause, detail: str) -> None:
         """Something that fell due could not be done: it failed, and nobody will hear of it."""
         live, member = self.live, self.member
-        live.ledger.never_left(operation, member.transport, planned_ns, owed, member.provoked)
+        excused = self.devices[0].excused()
+        live.ledger.never_left(operation, member.transport, planned_ns, owed, excused)
         live.recorder.count("not_sent")
-        if not member.provoked and not live.closed:
+        if not excused and not live.closed:
             live.fire("WSE", operation, None, ActionFailed(cause, detail))
 
     def _later(self, call: Call, wait_s: float, act: Callable[[int], None]) -> None:

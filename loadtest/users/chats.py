@@ -204,8 +204,9 @@ class Asking:
         mine = chat.others(self._device) | {self._device.member}
         live.ledger.owe(status_key(self.marker, status), mine)
         if status == QUEUED:
-            # When somebody will be free is a matter of people, not of delivery.
-            self._withdraw(self.marker, status_key(self.marker, ASSIGNED))
+            # When somebody will be free is a matter of people, not of delivery, and so is who that will be.
+            for key in (self.marker, status_key(self.marker, ASSIGNED)):
+                live.ledger.withdraw(key, anybody=True)
             live.recorder.count("chat.queued")
             return
         self._withdraw(status_key(self.marker, QUEUED))
@@ -226,7 +227,8 @@ class Asking:
         chat = self._chat
         chat.asking = None
         live, member = self._device.live, self._device.member
-        live.ledger.never_left(Operation.CHAT_ASSIGN, member.transport, chat.planned_ns, 1, member.provoked)
+        excused = self._device.excused()
+        live.ledger.never_left(Operation.CHAT_ASSIGN, member.transport, chat.planned_ns, 1, excused)
         chat.owner.complain(Operation.CHAT_ASSIGN, cause, detail)
         chat.owner.ended(chat)
 
@@ -303,13 +305,14 @@ def relearning(user: ChattingUser, device: Device, chat: Chat) -> str:
     live = device.live
     marker, number = live.ledger.marker(device.member)
     now_ns = perf_counter_ns()
-    to = Audience(frozenset(), legal=user.members | live.operators())
+    to = Audience(frozenset())
     for key, operation in (
         (marker, Operation.CHAT_ASSIGN),
         (status_key(marker, QUEUED), Operation.CHAT_STATUS),
         (status_key(marker, ASSIGNED), Operation.CHAT_STATUS),
     ):
         live.ledger.sent(key, number, operation, chat.room, device.member, now_ns, now_ns, to=to)
+        live.ledger.withdraw(key, anybody=True)
     return marker
 
 

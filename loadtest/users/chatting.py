@@ -93,14 +93,15 @@ class ChattingUser(RealtimeUser):
     def unwritten(self, planned_ns: int, cause: Cause, detail: str) -> None:
         """Something that fell due could not be written: nobody will read it."""
         member = self.member
-        self.live.ledger.never_left(Operation.CHAT_DELIVER, member.transport, planned_ns, 1, member.provoked)
+        excused = self.devices[0].excused()
+        self.live.ledger.never_left(Operation.CHAT_DELIVER, member.transport, planned_ns, 1, excused)
         self.live.recorder.count("not_sent")
         self.complain(Operation.CHAT_DELIVER, cause, detail)
 
     def complain(self, operation: Operation, cause: Cause, detail: str) -> None:
         """Tell Locust of something that could not be done, unless the run itself is to blame."""
         live = self.live
-        if not live.closed and not self.member.provoked:
+        if not live.closed and not self.devices[0].excused():
             live.fire("WSE", operation, None, ActionFailed(cause, detail))
 
     def later(self, wait_s: float, act: Callable[[int], None]) -> None:

@@ -196,7 +196,14 @@ class Device:
     def reenter(self, conversation: str, seat: Seat, link: Link | None = None) -> tuple[int, Outcome | None]:
         """As ``enter``, after a time away. A live chat may have been given to somebody else meanwhile."""
         try:
-            return self.enter(conversation, seat.last_seq, link)
+            read_ns, outcome = self.enter(conversation, seat.last_seq, link)
+            last_seq = None if outcome is None else outcome.rule.last_seq(outcome.root)
+            if last_seq is None or last_seq >= seat.last_seq:
+                return read_ns, outcome
+            # The server began to count anew, as after a restart: what we had seen there says nothing now.
+            self.live.recorder.count("rooms.forgotten")
+            seat.last_seq = seat.read_seq = 0
+            return self.enter(conversation, 0, link)
         except ActionFailed as error:
             if seat.talk or error.cause is not Cause.CONNECT_ERROR:
                 raise
@@ -267,6 +274,16 @@ class Device:
             self.drop.resent += len(again)
         for said in (*again, *kept):
             self.say(said)
+
+    def excused(self) -> bool:
+        """Whether what fails now is the run's own doing.
+
+        A polling user loses no link by a fault: its requests fail for as long as one is under way.
+        """
+        link = getattr(self, "link", None)
+        if link is not None and not link.ordered:
+            self.member.provoked = self.live.strikes.under_way(perf_counter_ns()) is not None
+        return self.member.provoked
 
     def drop_unsaid(self, cause: Cause, detail: str) -> None:
         """Nobody comes back: what was kept for later fails."""

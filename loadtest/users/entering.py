@@ -7,6 +7,7 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
 from loadtest.measure.operations import Operation
+from loadtest.measure.recorder import Interval
 from loadtest.users import ways
 from loadtest.users.causes import Cause, ConnectFailed
 from loadtest.users.link import ActionFailed
@@ -42,7 +43,6 @@ def _try(device: Device, conversation: str | None) -> ConnectFailed | None:
     """One attempt, recorded; why it failed, None if it did not."""
     live = device.live
     planned_ns = perf_counter_ns()
-    interval = live.recorder.connecting(Operation.SESSION_CONNECT, device.member.transport, planned_ns)
     phases: dict[str, int] = {}
     try:
         _open(device)
@@ -53,19 +53,25 @@ def _try(device: Device, conversation: str | None) -> ConnectFailed | None:
             phases["join"] = joined_ns - asked_ns
         device.come_in()
     except (ConnectFailed, ActionFailed) as error:
-        interval.failed += 1
+        _interval(device, planned_ns).failed += 1
         failure = ConnectFailed(error.cause, error.detail)
         live.fire("WS", Operation.SESSION_CONNECT, None, failure)
         live.gave_up(failure)
         device.step_back()
         return failure
     done_ns = perf_counter_ns()
+    interval = _interval(device, planned_ns)
     interval.record(planned_ns, planned_ns, done_ns)
     for name, duration_ns in phases.items():
         interval.record_phase(name, duration_ns)
     live.fire("WS", Operation.SESSION_CONNECT, done_ns - planned_ns, None)
     live.joined(device.link, planned_ns)
     return None
+
+
+def _interval(device: Device, planned_ns: int) -> Interval:
+    """Of the transport that it came in by, which need not be its first choice."""
+    return device.live.recorder.connecting(Operation.SESSION_CONNECT, device.member.transport, planned_ns)
 
 
 def _open(device: Device) -> None:

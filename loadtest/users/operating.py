@@ -57,7 +57,7 @@ class OperatorUser(ChattingUser):
     def step_out(self) -> None:
         """Go for a while; whoever it was talking to is handed over."""
         planned_ns = self.take_planned()
-        if self.there and not self.overdue:
+        if self.there and not self.overdue and any(one.up for one in self.devices):
             self._say_status(OFFLINE, planned_ns)
             for chat in list(self.chats.values()):
                 self.ended(chat)
@@ -65,8 +65,9 @@ class OperatorUser(ChattingUser):
 
     def _say_status(self, status: str, planned_ns: int) -> None:
         live, device = self.live, self.device
+        self.there = status == ONLINE
         if not device.up:
-            return
+            return  # it says so when it is back
         colleagues = frozenset(
             one.member
             for user in live.users
@@ -75,10 +76,10 @@ class OperatorUser(ChattingUser):
             if one.member.connected
         )
         visitors = frozenset(one.member for user in live.users if user.role == "user" for one in user.devices)
-        to = Audience(colleagues, open_to=visitors | (live.operators() - colleagues))
+        others = live.operators() - colleagues - {device.member}
+        to = Audience(colleagues, open_to=visitors | others)
         telling = Telling(self, device, Operation.PRESENCE_DELIVER, Room("operators"), planned_ns, to)
         variables = device.variables(status=status, capacity=self.capacity, marker=telling.marker)
-        self.there = status == ONLINE
         device.link.send(self._chats.online, variables, telling)
 
     def ended(self, chat: Chat) -> None:

@@ -136,10 +136,10 @@ class Said:
     def give_up(self, cause: Cause, detail: str) -> None:
         """It will not leave any more: nobody will get it, and that is counted."""
         device = self._device
-        live = device.live
+        live, excused = device.live, device.excused()
         live.ledger.not_sent(self._operation, self._room, device.member, self._planned_ns, self._echo)
         live.recorder.count("not_sent")
-        if self._is_message and not device.member.provoked:
+        if self._is_message and not excused:
             live.fire("WSE", Operation.MESSAGE_DELIVER, None, ActionFailed(cause, detail))
 
 

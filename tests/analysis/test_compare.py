@@ -63,6 +63,21 @@ def test_bytes_are_compared_per_message_and_per_idle_hour(pair: tuple[Summary, S
     assert (per_hour.more, per_hour.less) == (idle[1].bytes_per_user_hour, idle[0].bytes_per_user_hour)
 
 
+def test_where_no_message_can_be_billed_an_hour_can(pair: tuple[Summary, Summary]) -> None:
+    def shared(summary: Summary) -> Summary:
+        return replace(
+            summary, bandwidth=[replace(row, bytes_per_delivery=None) for row in summary.bandwidth]
+        )
+
+    mixed = [shared(one) for one in pair]
+    found = compare(*mixed)
+    assert found is not None
+    per_hour = found.bandwidth[0]
+    active = [next(row for row in one.bandwidth if row.regime == "active") for one in pair]
+    assert per_hour.what == "active_bytes_per_user_hour"
+    assert (per_hour.more, per_hour.less) == (active[1].bytes_per_user_hour, active[0].bytes_per_user_hour)
+
+
 def test_a_missing_side_leaves_no_ratio_but_a_reason(pair: tuple[Summary, Summary]) -> None:
     push, polling = pair
     rows = [

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from e2e_running import Locust, Server, wait_until
+from e2e_running import ROOT, Locust, Server, wait_until
 
+SCENARIOS = ROOT / "scenarios"
 _LOGGED = re.compile(r"^\[[\d\- :,]+\] ")
 
 
@@ -32,10 +33,12 @@ class Places(NamedTuple):
     """Where the cases point to: servers that are there, right and wrong ones, and files."""
 
     server: str
+    hookless: str
     closed: str
     ssh: str
     website: str
     mute: str
+    polling_only: str
     folder: Path
 
 
@@ -104,6 +107,94 @@ CASES: dict[str, Callable[[Places], Case]] = {
         ("-H", at.server, "--rt-out", at.folder / "broken.toml" / "runs"),
         (r".*broken\.toml/runs: cannot write runs there .*--rt-out",),
     ),
+    "unknown fault": lambda at: Case(
+        ("--rt-fault", "vanish@0"),
+        (r"--rt-fault: 'vanish@0': there is no fault 'vanish'; there are abort, .*",),
+    ),
+    "no fault at all": lambda at: Case(
+        ("--rt-fault", "abort"), (r"--rt-fault: 'abort' is no fault: write KIND@START.*abort@10x3/15~0\.3",)
+    ),
+    "share of nobody": lambda at: Case(
+        ("--rt-fault", "abort@0~0"), (r"--rt-fault: 'abort@0~0': a share is a part of the users, .*",)
+    ),
+    "share of more than all": lambda at: Case(
+        ("--rt-fault", "kick@0~1.5"), (r"--rt-fault: 'kick@0~1\.5': a share is .* at most 1",)
+    ),
+    "faults past the end": lambda at: Case(
+        ("--rt-fault", "abort@0,close@60,abort@0x9/1"),
+        (
+            r"--rt-fault close@60: strikes 1 min into measure, which has at most 1\.2 s .*",
+            r"--rt-fault abort@0x9/1: strikes 8 s into measure, which has at most 1\.2 s .*",
+        ),
+    ),
+    "a fault for our own client, with the stock one": lambda at: Case(
+        ("--rt-fault", "stop-reading@0:1s", "--rt-client", "python-socketio"),
+        (r"--rt-fault stop-reading@0:1s: only with --rt-client native",),
+    ),
+    "a server that takes no orders": lambda at: Case(
+        ("-H", at.hookless, "--rt-fault", "kick@0"),
+        (r"--rt-fault kick@0: the server itself must do that, .*__fault: HTTP 404 .*loadtest serve does.*",),
+    ),
+    "a contract without orders": lambda at: Case(
+        ("-H", at.server, "--rt-fault", "freeze@0", "--rt-contract", at.folder / "no-fault.toml"),
+        (r'--rt-fault freeze@0: the server itself must do that, .*no "hooks\.fault".*',),
+    ),
+    "no proxy on the way": lambda at: Case(
+        ("-H", at.server, "--rt-fault", "blackhole@0:1s"),
+        (r"--rt-fault blackhole@0:1s: needs a fault proxy .*--through-faults, .*--rt-fault-control URL",),
+    ),
+    "no proxy where it should be": lambda at: Case(
+        ("-H", at.server, "--rt-fault", "blackhole@0:1s", "--rt-fault-control", at.closed),
+        (rf"--rt-fault blackhole@0:1s: no fault proxy answers at {at.closed}/ .*",),
+    ),
+    "something else where the proxy should be": lambda at: Case(
+        ("-H", at.server, "--rt-fault", "delay@0:80ms/1s", "--rt-fault-control", at.server),
+        (rf"--rt-fault delay@0:80ms/1s: no fault proxy answers at {at.server}/ .*",),
+    ),
+    "no URL of a proxy": lambda at: Case(
+        ("-H", at.server, "--rt-fault", "delay@0:80ms/1s", "--rt-fault-control", "nonsense"),
+        (r"nonsense: not the URL of a fault proxy; write it like http://.*",),
+    ),
+    "nobody but operators": lambda at: Case(
+        ("-f", SCENARIOS / "live_chat.py", "-u", 4, "--rt-operators", 4),
+        (r"--rt-operators 4: of 4 users \(-u\), some must be visitors",),
+    ),
+    "conversations larger than everybody": lambda at: Case(
+        ("-u", 4, "--rt-room-size", "2:50,5:50"),
+        (r"--rt-room-size: conversations of 5 need at least that many users \(-u 4\)",),
+    ),
+    "no devices": lambda at: Case(("--rt-devices", 0), (r"--rt-devices: '0' must be at least 1",)),
+    "half a device": lambda at: Case(("--rt-devices", "1.5"), (r"--rt-devices: '1\.5' is no whole number",)),
+    "a contract without live chat": lambda at: Case(
+        ("-H", at.server, "-f", SCENARIOS / "mixed.py", "--rt-contract", at.folder / "no-chats.toml"),
+        (r'contract "default": has no \[chats\], .*live chat.*',),
+    ),
+    "a contract without calls": lambda at: Case(
+        ("-H", at.server, "-f", SCENARIOS / "calls.py", "--rt-contract", at.folder / "no-calls.toml"),
+        (r'contract "default": has no \[calls\], .*call.*',),
+    ),
+    "a contract without feeds": lambda at: Case(
+        ("-H", at.server, "--rt-transport", "interval-polling", "--rt-contract", at.folder / "no-feeds.toml"),
+        (r'contract "default": has no \[\[feeds\]\], so users cannot poll',),
+    ),
+    "a contract without feeds, and a ladder that ends with one": lambda at: Case(
+        (
+            *("-H", at.server, "-f", SCENARIOS / "fallback.py", "--rt-fault", "none"),
+            *("--rt-contract", at.folder / "no-feeds.toml"),
+        ),
+        (r'contract "default": has no \[\[feeds\]\], so users cannot poll',),
+    ),
+    "a contract whose feeds bring something else": lambda at: Case(
+        (
+            *("-H", at.server, "--rt-transport", "interval-polling"),
+            *("--rt-contract", at.folder / "no-messages.toml"),
+        ),
+        (r'contract "default": none of its \[\[feeds\]\] carries what MessagingUser hears.*',),
+    ),
+    "no Socket.IO at all": lambda at: Case(
+        ("-H", at.polling_only),
+        (rf"{at.polling_only}: .*WebSocket is off; use --rt-transport interval-polling",),
+    ),
     "too few descriptors": lambda at: Case(
         ("-H", at.server, "-u", 6000),
         (r"6000 users in a process may need \d+ file descriptors, the limit is 10000; .*ulimit -n.*",),
@@ -119,20 +210,43 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
     default = (Path(__file__).parents[2] / "loadtest" / "contract" / "default.toml").read_text()
     (folder / "elsewhere.toml").write_text(default.replace('path = "/socket.io"', 'path = "/elsewhere"'))
     (folder / "unknown.toml").write_text('colour = "blue"\n' + default)
-    server = Server(folder / "server.log")
+    for part in ("chats", "calls", "feeds"):
+        (folder / f"no-{part}.toml").write_text(_without(default, part))
+    (folder / "no-fault.toml").write_text(default.replace('fault = "/__fault"', ""))
+    carried = 'operations = ["message.deliver", "receipt.deliver", "typing.deliver"]'
+    (folder / "no-messages.toml").write_text(default.replace(carried, 'operations = ["call.ring"]'))
+    server, hookless, polling_only = (
+        Server(folder / "server.log"),
+        Server(folder / "hookless.log", env={"TEST_HOOKS": "0"}),
+        Server(folder / "polling.log", ["--no-websocket"]),
+    )
     with socket.socket() as nobody, contextlib.ExitStack() as stack:
         nobody.bind(("127.0.0.1", 0))  # bound, and not listening: refused, and taken by nobody else
         try:
             yield Places(
                 server.url,
+                hookless.url,
                 f"http://127.0.0.1:{nobody.getsockname()[1]}",
                 stack.enter_context(_listening(_Ssh)),
                 stack.enter_context(_listening(_Website)),
                 stack.enter_context(_listening(_Mute)),
+                polling_only.url,
                 folder,
             )
         finally:
-            server.end()
+            for one in (server, hookless, polling_only):
+                one.end()
+
+
+def _without(contract: str, part: str) -> str:
+    """A contract without a table, its parts, and the tables of a list of that name."""
+    kept, skips = [], False
+    for line in contract.splitlines(keepends=True):
+        if line.startswith("["):
+            skips = line.lstrip("[").startswith((f"{part}.", f"{part}]"))
+        if not skips:
+            kept.append(line)
+    return "".join(kept)
 
 
 @contextlib.contextmanager

@@ -133,7 +133,9 @@ def test_an_outage_lasts_until_the_first_attempt_after_it(ways_back: dict[str, W
             waited_as_documented(drop, attempts)
             assert {one.cause for one in drop.tries[:-1]} <= {"connect_refused"}
     struck = {row.name: row.struck for row in result.run.faults}
-    assert struck == {"refuse#0": USERS, "refuse#1": USERS}
+    assert list(struck) == ["refuse#0", "refuse#1"]
+    # The proxy cannot tell users from whoever asks for the server's statistics at that moment.
+    assert all(USERS <= number <= USERS + 2 for number in struck.values()), struck
     diary.nobody_misses_anything()
     books_are_even(result, run.server)
     assert result.code in (0, 5), result.output
@@ -145,8 +147,9 @@ def test_a_black_hole_is_found_out_by_the_silence_and_nothing_is_missed(
     run = ways_back["black"]
     result, diary = run.end()
     drops = of_fault(result, "blackhole#0")
-    assert {one.name: one.struck for one in result.run.faults} == {"blackhole#0": USERS // 2}
-    assert len(drops) == USERS // 2
+    (fault,) = result.run.faults
+    # A request for the server's statistics at that moment is one of those among whom the proxy chooses.
+    assert USERS // 2 - 1 <= len(drops) <= fault.struck <= USERS // 2 + 1
     for drop in drops:
         came_back(drop)
         waited_as_documented(drop, attempts=1)

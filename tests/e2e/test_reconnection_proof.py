@@ -200,7 +200,7 @@ def ways(start: Starter) -> dict[str, Witnessed]:
     runs = {name: start(name, *cuts, *flags) for name, flags in WAYS.items()}
     both = ("--processes", 2, "-t", "25s")
     runs["workers"] = start("workers", *both, "--rt-fault", "abort@0~0.5,kick@5~0.25", scenario=STEADY)
-    runs["killed"] = start("killed", *both, "--rt-fault", "abort@0x2/6", scenario=STEADY)
+    runs["killed"] = start("killed", *both, "--rt-fault", "abort@0x3/6", scenario=STEADY)
     return runs
 
 
@@ -217,11 +217,11 @@ def test_a_worker_killed_while_its_users_are_away_spoils_the_run(ways: dict[str,
     assert any("without its last word" in reason for reason in judge(result.run).reasons)
     assert result.code == 5, result.output
     (survivor,) = (one.name for one in result.run.manifest.workers if one.final)
-    for fault in ("abort#0", "abort#1"):
+    for fault in ("abort#0", "abort#1", "abort#2"):
         theirs = [drop for drop in of_fault(result, fault) if drop.user.startswith(f"{survivor}.")]
         assert outcomes(theirs) == {RECOVERED: USERS // 2}
     struck = {row.name: row.struck for row in result.run.faults}
-    assert struck["abort#1"] == USERS // 2, "the dead strike nobody"
+    assert struck["abort#2"] == USERS // 2, "the dead strike nobody"
 
 
 def test_workers_strike_their_share_each_and_order_a_fault_once(ways: dict[str, Witnessed]) -> None:

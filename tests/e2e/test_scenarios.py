@@ -34,6 +34,11 @@ class Outcome(NamedTuple):
         """A counter of the run."""
         return self.result.counters.get(name, 0)
 
+    @property
+    def polls(self) -> bool:
+        """Whether nobody had a socket. A while after its last poll the server takes a user for gone, and tells."""
+        return {row.transport for row in self.result.run.series} == {POLLING}
+
     def n(self, *operations: str) -> int:
         """How many of some operations were measured."""
         return self.result.totals.count("n", *operations)
@@ -50,7 +55,8 @@ class Outcome(NamedTuple):
 class Case(NamedTuple):
     """A scenario with flags, and what must hold of it."""
 
-    scenario: str
+    scenario: str | Path
+    """Its name, or the file of one that is no part of the product."""
     flags: tuple[object, ...]
     check: Callable[[Outcome], None]
     serve: tuple[str, ...] = ("--rate-limit", "0")
@@ -59,13 +65,22 @@ class Case(NamedTuple):
 # -- what must hold ---------------------------------------------------------------------------------------
 
 
-def nothing_is_wrong(run: Outcome) -> None:
-    """No false alarm, in no row; and the run says itself if it was the machine that was the limit."""
+def nothing_is_wrong(run: Outcome, cut_off: int = 0) -> None:
+    """No false alarm, in no row; and the run says itself if it was the machine that was the limit.
+
+    cut_off: how often somebody was. A receipt on its way to it then is lost: nothing keeps those.
+    """
     result = run.result
+    receipts = 0
     for row in result.run.series:
         assert row.expected == row.latency.n + row.late + row.lost, row
-        wrong = row.late, row.lost, row.open, row.duplicate, row.reordered, row.leaked, row.failed
+        wrong = row.late, row.duplicate, row.reordered, row.leaked, row.failed
         assert not any(wrong), row
+        if row.operation == "receipt.deliver":
+            receipts += row.lost + row.open
+        else:
+            assert not row.lost + row.open, row
+    assert receipts <= cut_off
     manifest = result.run.manifest
     assert manifest.complete
     assert manifest.harness_errors == manifest.gaps == []
@@ -96,7 +111,7 @@ def calls(run: Outcome) -> None:
     """Who was rung, answered and told; a device that acts gets a copy of its own, which is nobody's business."""
     nothing_is_wrong(run)
     dialled = run.count("call.dialled") - run.count("call.busy") - run.count("call.offline")
-    assert run.accepted("call:initiate") == dialled > 3
+    assert run.accepted("call:initiate") == dialled > 0
     assert run.accepted("call:answer") == run.count("call.answered")
     assert run.accepted("call:decline") == run.count("call.declined")
     assert run.emitted("call:incoming") == run.n("call.ring")
@@ -104,7 +119,7 @@ def calls(run: Outcome) -> None:
     assert run.emitted("call:declined") == run.n("call.decline") + run.accepted("call:decline")
     assert run.n("call.connected") == run.count("call.answered")
     changes = run.accepted("call:initiate", "call:answer", "call:decline", "call:end")
-    assert run.emitted("call:status") == run.n("call.status") + changes
+    assert run.polls or run.emitted("call:status") == run.n("call.status") + changes
     for odd in ("call.two_winners", "call.ghost_rings"):
         assert run.count(odd) == 0, odd
 
@@ -112,21 +127,26 @@ def calls(run: Outcome) -> None:
 def chats(run: Outcome) -> None:
     """Who asked, wrote, left, came and went; who says something gets a copy of its own."""
     nothing_is_wrong(run)
-    assert run.accepted("liveChat:start") == run.count("chat.asked") > 5
+    assert run.accepted("liveChat:start") == run.count("chat.asked") > 0
     written = run.count("chat.written") - run.count("chat.too_late")
-    assert run.accepted("liveChat:message") == written > 10
+    assert run.accepted("liveChat:message") == written
     assert run.accepted("liveChat:close") == run.count("chat.closed") - run.count("chat.closed_already")
     assert run.accepted("liveChat:operatorStatus") == run.count("chat.announced") >= 1
     assert run.emitted("liveChat:message") == run.n("chat.deliver") + written
     assert run.n("chat.assign") >= run.count("chat.assigned") > 0
-    if len(run.result.run.manifest.workers) == 1:
+    if len(run.result.run.manifest.workers) == 1 and not run.polls:
         # What an operator elsewhere is told is not counted here, or its own copies would be counted twice.
         heard = run.n("presence.deliver") + run.count("chat.announced")
         assert run.emitted("liveChat:presence") == heard
 
 
-def handovers(run: Outcome) -> None:
+def live_chat(run: Outcome) -> None:
     chats(run)
+    assert run.count("chat.written") > 10
+
+
+def handovers(run: Outcome) -> None:
+    live_chat(run)
     assert run.count("chat.handed_over") > 5
     assert run.count("chat.requeued") > 5
 
@@ -145,18 +165,19 @@ def mixed(run: Outcome) -> None:
 
 def twice(run: Outcome) -> None:
     """Two devices each: what one does, the other hears too; but for a feed, which is its user's."""
-    polling = {row.transport for row in run.result.run.series} == {POLLING}
-    conversations(run, devices=2 if polling else 1)
+    conversations(run, devices=2 if run.polls else 1)
     assert run.count("connections.established") == 2 * USERS
-    own = [row.phases.get("own_device") for row in run.result.run.series if row.operation == "message.deliver"]
+    own = [
+        row.phases.get("own_device") for row in run.result.run.series if row.operation == "message.deliver"
+    ]
     assert sum(phase.n for phase in own if phase is not None) == run.count("sent")
 
 
 def drops(run: Outcome) -> None:
     """Cut twice, three in ten each time: all come back, prove it, and get what they missed."""
-    nothing_is_wrong(run)
-    assert run.count("sent") + run.count("probes") == run.accepted("message:send") > 40
     lost = run.result.run.drops
+    nothing_is_wrong(run, cut_off=len(lost))
+    assert run.count("sent") + run.count("probes") == run.accepted("message:send") > 40
     assert len(lost) == run.count("connections.lost") == 2 * 0.3 * USERS
     assert {one.outcome for one in lost} == {"recovered"}
     assert all(one.rooms == one.proven == 1 and one.fault.startswith("abort#") for one in lost)
@@ -184,7 +205,7 @@ def polled(run: Outcome) -> None:
     conversations(run)
     assert run.count("fallbacks") == run.count("connections.established") == USERS
     assert run.count("climbs") == 0 < run.count("climbs.failed")
-    assert {row.transport for row in run.result.run.series} == {POLLING}
+    assert run.polls
     assert run.result.run.drops == []
 
 
@@ -211,11 +232,67 @@ CASES: dict[str, Case] = {
     ),
     "hasty calls": Case(HERE / "hasty.py", (*SHORT, "--rt-transport", POLLING), hasty),
 }
-PROOF: dict[str, Case] = {}
-"""The transports that are left; each a quarter of a minute."""
-for _name, _check in {"calls": calls, "live_chat": chats, "mixed": mixed}.items():
+for _name, _check in {"calls": calls, "live_chat": live_chat, "mixed": mixed}.items():
     CASES |= {
         f"{_name}, websocket": Case(_name, SHORT, _check),
-        f"{_name}, interval-polling": Case(_name, (*SHORT, "--rt-transport", POLLING), _check),
+        f"{_name}, {POLLING}": Case(_name, (*SHORT, "--rt-transport", POLLING), _check),
         f"{_name}, two processes": Case(_name, (*SHORT, *TWO), _check),
     }
+_LEFT: list[tuple[str, tuple[object, ...], Callable[[Outcome], None], tuple[str, ...]]] = [
+    ("messaging", SHORT, messaging, ("websocket", "upgrade", "long-polling", POLLING)),
+    ("calls", SHORT, calls, ("upgrade", "long-polling")),
+    ("live_chat", SHORT, live_chat, ("upgrade", "long-polling")),
+    ("mixed", SHORT, mixed, ("upgrade", "long-polling")),
+    ("multi_device", SHORT, twice, ("upgrade",)),
+    ("drops", ABORTS, drops, ("upgrade",)),
+]
+PROOF = {
+    f"{name}, {transport}": Case(name, (*flags, "--rt-transport", transport), check)
+    for name, flags, check, transports in _LEFT
+    for transport in transports
+} | {
+    "messaging, the stock client": Case("messaging", (*SHORT, "--rt-client", "python-socketio"), messaging),
+    "mixed, the stock client": Case("mixed", (*SHORT, "--rt-client", "python-socketio"), mixed),
+    "mixed, two processes that poll": Case("mixed", (*SHORT, "--rt-transport", POLLING, *TWO), mixed),
+    "calls, three devices": Case("calls", (*SHORT, "--rt-devices", 3), calls),
+}
+"""What is left: the other transports, and combinations."""
+ALL = {**CASES, **PROOF}
+Runs = dict[str, "Future[Outcome]"]
+
+
+def _run(name: str, folder: Path) -> Outcome:
+    case = ALL[name]
+    slug = "-".join(name.replace(",", "").split())
+    server = Server(folder / f"{slug}.server.log", case.serve)
+    path = case.scenario if isinstance(case.scenario, Path) else ROOT / "scenarios" / f"{case.scenario}.py"
+    args = ("-f", path, "--headless", "--only-summary", "-u", USERS, "-r", USERS, *case.flags)
+    try:
+        locust = Locust((*args, "-H", server.url), folder / slug, folder / f"{slug}.log")
+        try:
+            return Outcome(locust.result(), server.stats())
+        finally:
+            locust.end()
+    finally:
+        server.end()
+
+
+@pytest.fixture(scope="module")
+def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
+    """Those of the chosen tests, in their order, a few at a time."""
+    folder = tmp_path_factory.mktemp("scenarios")
+    chosen: list[str] = [
+        str(item.callspec.params["name"])
+        for item in request.session.items
+        if isinstance(item, pytest.Function) and item.path == request.path and hasattr(item, "callspec")
+    ]
+    pool = ThreadPoolExecutor(AT_A_TIME)
+    try:
+        yield {name: pool.submit(_run, name, folder) for name in chosen}
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@pytest.mark.parametrize("name", [*CASES, *(pytest.param(name, marks=pytest.mark.proof) for name in PROOF)])
+def test_a_scenario_comes_to_what_the_server_counts(runs: Runs, name: str) -> None:
+    ALL[name].check(runs[name].result())

@@ -50,6 +50,7 @@ class OracleMessage:
     open_to: set[str] = field(default_factory=set)  # who may get it, and is owed it from then on
     legal: set[str] = field(default_factory=set)  # whose copy is nobody's business
     withdrawn: bool = False
+    public: bool = False  # withdrawn, and whoever gets it is right
     debts: dict[str, str] = field(default_factory=dict)  # member -> operation owed
     outcome: dict[str, str] = field(default_factory=dict)  # member -> in time, late or excused
     acked: int | None = None
@@ -213,9 +214,9 @@ class Oracle:
                     message.debts.setdefault(name, message.operation.value)
                     message.outcome.pop(name, None)
 
-    def withdraw(self, message: OracleMessage) -> None:
+    def withdraw(self, message: OracleMessage, anybody: bool) -> None:
         if self._open(message) and not self._past(message):
-            message.withdrawn = True
+            message.withdrawn, message.public = True, anybody
             message.legal |= {*message.open_to, *message.owing()}
             message.open_to = set()
             for name in message.owing():
@@ -287,7 +288,7 @@ class Oracle:
         elif member in message.open_to:
             message.debts.setdefault(member, message.operation.value)
             self._settle(message, member, now, restored)
-        elif message.probe or member in message.legal:
+        elif message.probe or message.public or member in message.legal:
             pass
         elif self._legal(message, member, now):
             self.tolerated += 1

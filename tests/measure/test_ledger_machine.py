@@ -175,7 +175,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def _named(self, pick: int) -> tuple[str, OracleMessage] | None:
         named = [one for one in self.markers if one[1].named]
-        return named[-1 - pick % len(named)] if named else None
+        return named[-1 - pick % min(3, len(named))] if named else None
 
     @rule(pick=PICK, members=SOME)
     def owe(self, pick: int, members: set[str]) -> None:
@@ -195,13 +195,13 @@ class LedgerMachine(RuleBasedStateMachine):
             self.ledger.given_to(found[0], given, rivals)
             self.oracle.given_to(found[1], members, among)
 
-    @rule(pick=PICK)
-    def withdraw(self, pick: int) -> None:
+    @rule(pick=PICK, anybody=st.booleans())
+    def withdraw(self, pick: int, anybody: bool) -> None:
         wrong = [one for one in self.markers if one[1].named or one[1].probe]
         if wrong:
             marker, message = wrong[-1 - pick % len(wrong)]
-            self.ledger.withdraw(marker)
-            self.oracle.withdraw(message)
+            self.ledger.withdraw(marker, anybody)
+            self.oracle.withdraw(message, anybody)
 
     @rule(name=NAMES, room=ROOMS, operation=OPERATIONS, echo=st.booleans())
     def cannot_send(self, name: str, room: str, operation: Operation, echo: bool) -> None:

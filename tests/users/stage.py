@@ -234,6 +234,7 @@ class Stage:
         server: Server,
         worker: str = "0",
         deadline_ns: int = 10 * SECOND,
+        started_ns: int | None = None,
         **flags: object,
     ) -> None:
         self.server = server
@@ -244,7 +245,7 @@ class Stage:
         events.request.add_listener(
             lambda request_type, name, exception, **_: self.fired.append((request_type, name, exception))
         )
-        started_ns = perf_counter_ns()
+        started_ns = started_ns or perf_counter_ns()
         header = Header("run", "scenario", "2026-01-01T00:00:00+00:00", started_ns, "boot", None, deadline_ns)
         place = Place(2, ("127.0.0.1", 1), "127.0.0.1:1", "http://127.0.0.1:1")
         settings = flags_of(**{"room_size": "9", "warmup": "0s", **flags})
@@ -339,7 +340,7 @@ class Stage:
         gevent.sleep(0)
         left = greenlets()
         try:
-            assert self.server.open == []
+            assert [link for link in self.server.open if link.device.live is self.live] == []
             assert left == []
             assert self.live.recorder.counters.get("harness.faults", 0) == 0
             assert self.book.counters.get("harness.faults", 0) == 0

@@ -71,9 +71,7 @@ def test_it_climbs_and_gives_up_the_old_way_only_then(run: Stage, server: Server
         "websocket",
     ]
     assert (old.state, new.state) == ("closed", "open")
-    assert server.listeners[one.room.name] == [old, new], (
-        "in its room on both ways first"
-    )
+    assert server.listeners[one.room.name] == [old, new], "in its room on both ways first"
     assert list(run.live.links) == [new]
     counters = run.counters
     assert (counters["fallbacks"], counters["climbs"], counters["climbs.failed"]) == (1, 1, 1)

@@ -355,6 +355,23 @@ def test_what_was_missed_is_asked_for_and_merged(run: Stage, server: Server, unt
     assert one.device.seats[one.room.name].last_seq == 5
 
 
+def test_a_server_that_counts_anew_is_asked_from_the_beginning(
+    run: Stage, server: Server, until: Until
+) -> None:
+    """As after a restart: what was seen before says nothing about the numbers of now."""
+    one, other = run.come(Person, 2)
+    run.begin()
+    seat = one.device.seats[one.room.name]
+    seat.last_seq = 50
+    paper(one.device).lose()
+    other.send_message("after the restart")
+    until(lambda: one.device.up)
+    assert [told["sinceSeq"] for told in server.told("joinRoom")[-2:]] == [50, 0]
+    assert run.live.recorder.counters["rooms.forgotten"] == 1
+    until(lambda: run.row("message.resync").latency.n == 1)
+    assert _only_drop(run).resynced == 1
+
+
 def test_what_the_server_does_not_give_back_is_missed_all_the_same(
     run: Stage, server: Server, until: Until
 ) -> None:

@@ -125,7 +125,9 @@ def tiles(subjects: Sequence[Subject]) -> list[Tile]:
     """Six figures; nine where connections were lost."""
     summaries = [one.summary for one in subjects]
     main = main_operation(summaries)
-    messages = main == Operation.MESSAGE_DELIVER
+    rows = [row for one in summaries if (row := traffic_row(one, ACTIVE)) is not None]
+    hourly = all(row.bytes_per_delivery is None and row.bytes_per_user_hour for row in rows)
+    messages = main == Operation.MESSAGE_DELIVER and not (rows and hourly)
     makers: list[tuple[str, Maker]] = [
         (f"{MAIN[main]}, median", partial(_median, main)),
         (f"{MAIN[main]}, tail", partial(_tail, main)),

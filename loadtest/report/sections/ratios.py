@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from loadtest.analysis.compare import Comparison, Ratio, compare
+from loadtest.analysis.compare import ACTIVE_HOUR, Comparison, Ratio, compare
 from loadtest.analysis.validity import INVALID
 from loadtest.measure.operations import Operation
 from loadtest.measure.units import say_bytes, say_ms
@@ -16,6 +16,7 @@ from loadtest.report.words import STATISTIC_NAMES, times
 NAMES = STATISTIC_NAMES | {
     "bytes_per_delivery": "bytes per delivered message",
     "bytes_per_user_hour": "bytes per idle user and hour",
+    ACTIVE_HOUR: "bytes per active user and hour",
 }
 
 
