@@ -23,11 +23,16 @@ $(STAMP): requirements.lock pyproject.toml
 demo: $(STAMP)   ## chat over WebSocket and over polling, side by side, on one page
 	$(BIN)/loadtest demo
 
+# Tests that measure have the machine to themselves; the others share it.
+MEASURING := tests/e2e tests/official tests/bench
+SHARING := -n 2 --dist loadfile $(MEASURING:%=--ignore=%)
+
 test: $(STAMP)   ## every test but the long ones
-	$(BIN)/python -m pytest -m "not proof" $(ARGS)
+	$(BIN)/python -m pytest -m "not proof" $(SHARING) $(ARGS)
+	$(BIN)/python -m pytest -m "not proof" $(MEASURING) $(ARGS)
 
 unit: $(STAMP)   ## the tests that start no server and no process
-	$(BIN)/python -m pytest -m "not proof and not e2e and not browser" $(ARGS)
+	$(BIN)/python -m pytest -m "not proof and not e2e and not browser" $(SHARING) $(ARGS)
 
 proof: $(STAMP)  ## the long known-answer tests
 	$(BIN)/python -m pytest -m proof $(ARGS)

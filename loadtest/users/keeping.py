@@ -16,6 +16,7 @@ import psutil
 from loadtest.contract import Contract
 from loadtest.measure import run as run_files
 from loadtest.measure.book import Book
+from loadtest.measure.operations import Operation
 from loadtest.measure.plan import Plan
 from loadtest.measure.units import SECOND
 from loadtest.protocol.backoff import Policy
@@ -95,7 +96,9 @@ class Keeping:
             if missing is not None:
                 raise Refused(missing)
         for one in pollers:
-            if contract.feeds and not contract.feeds_for(one.wanted()):
+            # A feed with some of it is not enough: to who talks and hears no messages, all of them are lost.
+            heard = (Operation.MESSAGE_DELIVER,) if one.talks else one.wanted()
+            if contract.feeds and not contract.feeds_for(heard):
                 raise Refused(
                     f'contract "{contract.name}": none of its [[feeds]] carries what {one.__name__} hears'
                 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from e2e_counting import DELIVERIES
-from e2e_running import HERE, Locust, Result, Server, wait_until
+from e2e_running import HERE, ROOT, Locust, Result, Server, wait_until
 
 RAMP = ("-u", 12, "-r", 4, "-t", "10s", "--rt-rate", "4/s", "--rt-room-size", 4, "--rt-warmup", "1s")
 
@@ -74,3 +74,57 @@ def test_users_that_leave_by_themselves_are_owed_nothing_afterwards(serve: Any, 
     assert result.totals.count("expected", "message.resync") == 0
     assert result.run.drops == []
     assert result.run.manifest.locust_failures == 0
+
+
+def test_users_that_may_try_again_come_in_later(serve: Any, start_locust: Any) -> None:
+    """A refusal is the end for a client that takes it for one; no way to the server is an attempt that failed."""
+    ways = {
+        "refused, and asks again": (("denyAuth", 3), ("--rt-reconnect", "python")),
+        "no WebSocket, and asks again": (("refuseUpgrade", 3), ()),
+        "no WebSocket, and goes another way": (
+            ("refuseUpgrade", 3),
+            ("-f", ROOT / "scenarios" / "fallback.py"),
+        ),
+    }
+    arms: dict[str, tuple[Server, Locust]] = {}
+    for name, ((kind, nth), flags) in ways.items():
+        server = serve()
+        server.fault(kind, everyNth=nth)  # the look before the run is the first case
+        scenario = () if "-f" in flags else ("-f", HERE / "steady.py")
+        arms[name] = (
+            server,
+            start_locust(*scenario, *RAMP, *flags, "--rt-fault", "none", "-H", server.url),
+        )
+    for name, (server, locust) in arms.items():
+        result = locust.result()
+        failed = result.counters.get("connections.failed", 0)
+        climbs = result.counters.get("climbs", 0)
+        assert result.counters["connections.established"] == 12 + climbs, name
+        assert result.run.manifest.users == 12
+        assert result.counters["sent"] == server.accepted() > 50
+        assert result.totals.counts(*DELIVERIES)["lost"] == 0
+        assert (
+            failed == result.totals.count("failed", "session.connect") == result.run.manifest.locust_failures
+        )
+        assert result.run.manifest.harness_errors == []
+        if "another way" in name:
+            assert failed == 0 < climbs <= result.counters["fallbacks"]
+            assert result.code in (0, 5), result.output
+        else:
+            assert failed >= 4
+            assert result.code in (1, 5), result.output
+
+
+def test_nobody_gets_in_and_the_run_says_so(serve: Any, start_locust: Any) -> None:
+    server = serve()
+    locust = start_locust("-f", HERE / "steady.py", *RAMP, "--rt-reconnect", "none", "-H", server.url)
+    wait_until(
+        lambda: server.stats()["received"].get("authenticate") or locust.ended, "the look before the run"
+    )
+    server.fault("refuseUpgrade")
+    result = locust.result()
+    assert result.counters["connections.failed"] >= 8
+    assert result.counters["connections.failed"] == result.run.manifest.locust_failures
+    assert result.run.manifest.harness_errors == []
+    assert "Traceback" not in result.output
+    assert result.code in (1, 5), result.output

@@ -293,4 +293,4 @@ def _nonzero(rows: Any) -> dict[Any, dict[str, int]]:
 
 
 TestLedgerMachine = LedgerMachine.TestCase
-TestLedgerMachine.settings = settings(max_examples=250, stateful_step_count=50, deadline=None)
+TestLedgerMachine.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)

@@ -118,13 +118,13 @@ def test_members_who_left_get_nothing_more(server: Any, connect: Any, ann: str, 
 
 
 def test_a_load_of_sockets_alone_writes_no_feed(server: Any, connect: Any, name: str) -> None:
-    ann, bob = connect("ann"), connect("bob")
+    ann, bob = connect(f"ann of {name}"), connect(f"bob of {name}")  # users that no other test polled for
     ann.join(name)
     bob.join(name)
     emitted = server.stats()["emitted"].get("message:new", 0)
     ann.send(name)
     assert server.stats()["emitted"]["message:new"] == emitted + 2
-    server.get(FEED, server.token("bob"))
+    server.get(FEED, server.token(f"bob of {name}"))
     ann.send(name)
     assert server.stats()["emitted"]["message:new"] == emitted + 5
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
+from functools import cache
 from time import perf_counter_ns
 from types import SimpleNamespace
 from typing import Any, TypeVar, cast
@@ -15,11 +16,12 @@ from gevent import Timeout, get_hub
 from gevent.event import AsyncResult, Event
 from locust.event import Events
 
-from loadtest.contract import Action, load
+from loadtest.contract import Action, Contract, load
 from loadtest.measure.book import Book
 from loadtest.measure.rows import Drop, FaultRow, SeriesRow, TrafficRow
 from loadtest.measure.units import MS, SECOND
 from loadtest.protocol.backoff import Listed, Policy
+from loadtest.users import live as live_module
 from loadtest.users import ways
 from loadtest.users.causes import Cause, ConnectFailed
 from loadtest.users.connection import Place
@@ -35,6 +37,13 @@ Answer = Callable[["PaperLink", Payload], Payload | AsyncResult | None]
 """What the server says to something; an AsyncResult: later; None: nothing, ever."""
 U = TypeVar("U", bound=RealtimeUser)
 PATIENCE_S = 5.0
+REAL = ways.make_link
+"""What makes links of sockets."""
+
+
+@cache
+def _contract() -> Contract:
+    return load(None)
 
 
 class PaperLink:
@@ -250,7 +259,8 @@ class Stage:
         place = Place(2, ("127.0.0.1", 1), "127.0.0.1:1", "http://127.0.0.1:1")
         settings = flags_of(**{"room_size": "9", "warmup": "0s", **flags})
         self.environment = SimpleNamespace(events=events)
-        self.live = LiveRun(self.environment, header, settings, load(None), place, worker, started_ns)
+        patch.setattr(live_module, "_TEXT_POOL", 1 << 8)  # nobody compresses here, and to fill it takes time
+        self.live = LiveRun(self.environment, header, settings, _contract(), place, worker, started_ns)
         self.policy_ms(1, 1, 1)
         patch.setattr(ways, "make_link", self._link)
 

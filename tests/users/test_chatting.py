@@ -354,13 +354,15 @@ def test_who_steps_out_hands_its_chats_over(run: Stage, until: Until) -> None:
 
 
 def test_where_nobody_else_is_there_the_visitor_waits_again(run: Stage, until: Until) -> None:
-    (operator,), (visitor,) = run.come(Silent), run.come(Visitor)
+    (operator,), (visitor,) = run.come(Gone), run.come(Visitor)
     _ask(visitor, until)
     until(lambda: operator.chats)
     operator.step_out()
     until(lambda: _chats(run).get("requeued") == 1)
     visitor.ask_for_help()
     assert _chats(run)["waiting"] == 1
+    gevent.sleep(0.003)
+    operator._say_status("online", run.now_ns())
     until(lambda: _assigned(visitor))
     assert operator.there
     assert _chats(run)["handed_over"] == 1

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import gevent
 import pytest
-from gevent.event import Event
+from gevent.event import AsyncResult, Event
 from stage import PaperLink, Payload, Server, Stage, failed, greenlets, paper, refused
 
 from loadtest.measure.units import MS
@@ -80,26 +80,25 @@ def test_it_climbs_and_gives_up_the_old_way_only_then(run: Stage, server: Server
     assert len(server.knocks) == 4, "at the top there is nothing to climb to"
 
 
-def test_nothing_is_missed_or_doubled_meanwhile(run: Stage, server: Server, until: Until) -> None:
+def test_nothing_is_missed_or_doubled_meanwhile(
+    run: Stage, server: Server, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(climbing, "BOTH_S", 60.0)
     (talker,) = run.come(Stayer)
     server.doors = [BLOCKED]
     (one,) = run.come(Climber)
     one.join_room(talker.room.name)
     run.begin()
-    said = 0
-    while not run.counters.get("climbs") or one.member.merging:
-        talker.send_message(f"message {said}")
-        said += 1
-        gevent.sleep(0.0005)
-    talker.send_message("afterwards")
-    until(lambda: run.row("message.deliver").latency.n == said + 1)
+    talker.send_message("on the old way")
+    until(lambda: one.member.transport == "websocket")
+    talker.send_message("on both")
+    one.send_message("from there")
+    until(lambda: run.counters.get("merged") == 2)
     run.settle()
     row = run.row("message.deliver")
-    assert (row.expected, row.lost, row.duplicate, row.leaked, row.reordered) == (said + 1, 0, 0, 0, 0)
-    assert run.counters["merged"] > 0
-    talker.send_message("on one way only")
-    until(lambda: run.row("message.deliver").latency.n == said + 2)
-    assert run.row("message.deliver").duplicate == 0
+    assert (row.expected, row.latency.n, row.lost) == (3, 3, 0)
+    assert (row.duplicate, row.leaked, row.reordered) == (0, 0, 0)
+    assert run.row("message.echo").duplicate == 0
 
 
 def test_what_was_not_answered_on_the_old_way_is_said_again_on_the_new(
@@ -182,8 +181,24 @@ def test_it_climbs_again_after_a_way_back_to_the_lesser_transport(
     until(lambda: run.counters.get("climbs.failed") == 2)
     server.doors = [BLOCKED, None, BLOCKED]
     paper(one.device).lose()  # several moments to climb pass while it is away
-    until(lambda: one.device.up)
-    assert one.member.transport == "long-polling"
+    _arrive(run, one, until)
+    assert one.member.transport == "websocket"
+    assert run.counters["connections.established"] == 3, "the first, the way back, the climb"
+
+
+def test_a_moment_to_climb_that_passes_while_it_rejoins_is_not_the_last(
+    run: Stage, server: Server, until: Until
+) -> None:
+    one = _fallen(run, server)
+    late: AsyncResult = AsyncResult()
+    server.doors = [BLOCKED]
+    server.answers["joinRoom"] = lambda link, payload: late
+    paper(one.device).lose()
+    until(lambda: len(server.told("joinRoom")) == 2)
+    gevent.sleep(0.006)
+    assert one.device.returning
+    server.answers["joinRoom"] = server.join
+    late.set({"ok": True, "lastSeq": 0, "missed": []})
     _arrive(run, one, until)
     assert one.member.transport == "websocket"
 
@@ -191,11 +206,10 @@ def test_it_climbs_again_after_a_way_back_to_the_lesser_transport(
 def test_only_one_climbs_for_a_device(run: Stage, server: Server, until: Until) -> None:
     one = _fallen(run, server)
     _arrive(run, one, until)
-    for _ in range(3):
+    for number in (2, 3, 4):
         server.doors = [BLOCKED]
         paper(one.device).lose()
-        until(lambda: one.member.transport == "long-polling" and one.device.up)
-        until(lambda: one.member.transport == "websocket" and not one.member.merging)
+        until(lambda n=number: run.counters["climbs"] == n and not one.member.merging)
     until(lambda: len(server.open) == 1)
     gevent.sleep(0.01)
     assert len(server.open) == 1
@@ -208,12 +222,12 @@ def test_what_the_old_way_carried_counts_until_it_is_given_up(
     one = _fallen(run, server)
     gevent.sleep(0.001)
     _arrive(run, one, until)
+    by_then_ns = run.live.plan.measured_ns(run.now_ns())
+    gevent.sleep(0.005)
     run.live.hold()
     active = {row.transport: row for row in run.traffic if row.regime == "active"}
     assert {name: row.users for name, row in active.items()} == {"long-polling": 1, "websocket": 1}
-    gevent.sleep(0.01)
-    assert active["long-polling"].user_ns > 0
-    assert sum(row.user_ns for row in active.values()) < 2 * run.live.plan.measured_ns(run.now_ns())
+    assert 0 < active["long-polling"].user_ns <= by_then_ns
 
 
 def test_in_the_drain_nobody_climbs(run: Stage, server: Server) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from locust.stats import RequestStats
 
 from loadtest.measure.histogram import Histogram, bucket_of, upper_edge
+from loadtest.measure.operations import Operation
 from loadtest.measure.rows import HealthRow, SeriesRow
 from loadtest.users import locust_stats
 
@@ -123,3 +124,68 @@ def test_the_percentiles_of_the_web_ui_s_chart_see_batches(monkeypatch: pytest.M
     assert ours.total.get_current_response_time_percentile(
         0.5
     ) == theirs.total.get_current_response_time_percentile(0.5)
+
+
+# -- what is no failure --------------------------------------------------------------------------------------
+
+
+def _failures(rows: Sequence[Any], **counters: int) -> dict[str, int]:
+    """What Locust is shown as failed, by operation; counters by prefix and operation, ``_`` for a dot."""
+    stats = _stats()
+    locust_stats.show(stats, rows, counters={name.replace("_", "."): n for name, n in counters.items()})
+    return {name: entry.num_failures for (name, _), entry in stats.entries.items() if entry.num_failures}
+
+
+def _lost(operation: str, lost: int, second: int = 3, **counts: int) -> SeriesRow:
+    return SeriesRow(operation, "websocket", "measure", second, expected=max(lost, 0), lost=lost, **counts)
+
+
+@pytest.mark.parametrize(
+    ("counters", "failures"),
+    [
+        ({}, {NAME: 3}),
+        ({"provoked_lost_message_deliver": 1}, {NAME: 2}),
+        ({"crossing_message_deliver": 2}, {NAME: 1}),
+        ({"provoked_lost_message_deliver": 1, "crossing_message_deliver": 2}, {}),
+        ({"provoked_lost_message_deliver": 9}, {}),
+        ({"provoked_lost_chat_deliver": 3, "crossing_message_echo": 3, "message_deliver": 3}, {NAME: 3}),
+    ],
+)
+def test_what_the_run_cut_off_and_what_another_has_yet_to_tell_of_is_forgiven(
+    counters: dict[str, int], failures: dict[str, int]
+) -> None:
+    assert _failures([_lost(NAME, 3)], **counters) == failures
+
+
+def test_nothing_is_forgiven_twice() -> None:
+    rows = [_lost(NAME, 2, 3), _lost(NAME, 2, 4), _lost("chat.deliver", 2)]
+    assert _failures(rows, provoked_lost_message_deliver=3) == {NAME: 1, "chat.deliver": 2}
+
+
+def test_what_came_after_all_forgives_nothing() -> None:
+    assert _failures([_lost(NAME, -2), _lost(NAME, 2, 4)], crossing_message_deliver=1) == {NAME: 1}
+
+
+def test_a_leak_is_never_forgiven() -> None:
+    assert _failures([_lost(NAME, 1, leaked=2)], provoked_lost_message_deliver=5) == {NAME: 2}
+
+
+def test_what_is_lost_in_a_batch_is_forgiven_in_that_batch() -> None:
+    """Its counter comes with it: what is new travels together."""
+    stats = _stats()
+    locust_stats.show(stats, [_lost(NAME, 1)], counters={"provoked.lost.message.deliver": 1})
+    locust_stats.show(stats, [_lost(NAME, 1, 4)])
+    assert stats.total.num_failures == 1
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [one for one in Operation if one.value.startswith(("call.", "chat.")) or one.value.endswith(".deliver")],
+)
+def test_all_that_somebody_is_owed_is_shown(operation: Operation) -> None:
+    row = SeriesRow(operation.value, "websocket", "measure", 3, latency=_row([2_000_000]).latency, lost=1)
+    stats = _stats()
+    locust_stats.show(stats, [row])
+    entry = stats.get(operation.value, "WSR")
+    assert entry.num_requests - entry.num_none_requests == 1
+    assert entry.num_failures == int(not operation.volatile)

@@ -32,6 +32,7 @@ class Receiver:
     def __init__(self) -> None:
         self.orders: list[Order] = []
         self.answers: dict[str, tuple[str, bytes]] = {}
+        self.failing = 0
         self.server = WSGIServer(("127.0.0.1", 0), self._take, log=None)
         self.server.start()
         self.base = f"http://127.0.0.1:{self.server.server_port}"
@@ -42,6 +43,10 @@ class Receiver:
         body = environ["wsgi.input"].read()
         if method == "POST":
             self.orders.append((path, json.loads(body)))
+            if self.failing:
+                self.failing -= 1
+                start("500 Oops", [])
+                return [b"a\nb"]
         plain = {"kinds": [name for name, kind in KINDS.items() if kind.means is Means.PROXY]}
         said = json.dumps(plain if method == "GET" else {"ok": True}).encode()
         status, answer = self.answers.get(f"{method} {path}", ("200 OK", said))
@@ -67,6 +72,7 @@ def proxy() -> Iterator[Receiver]:
     made.server.stop(timeout=0)
 
 
+CONTRACT = load(None)
 NOWHERE = Place(2, ("127.0.0.1", 1), "127.0.0.1:1", "http://127.0.0.1:1")
 
 
@@ -78,7 +84,7 @@ def _orders(
     **flags: object,
 ) -> Orders:
     settings = flags_of(fault=fault, **{"seed": "40", **flags})
-    return Orders(settings, contract or load(None), target, control, locate)
+    return Orders(settings, contract or CONTRACT, target, control, locate)
 
 
 class Run:
@@ -159,7 +165,7 @@ def test_a_target_that_takes_no_orders_is_refused_in_one_line(
 
 
 def test_a_target_that_is_not_there_or_has_no_route_is_refused_in_one_line() -> None:
-    contract = load(None)
+    contract = CONTRACT
     bare = msgspec.structs.replace(contract, hooks=msgspec.structs.replace(contract.hooks, fault=None))
     for given, said in ((contract, "connect_refused"), (bare, 'no "hooks.fault"')):
         with pytest.raises(NoMeans) as refused:
@@ -303,12 +309,8 @@ def test_one_that_begins_when_another_ends_goes_on(target: Receiver) -> None:
 
 
 def test_one_that_fails_is_told_in_one_line_and_the_next_is_ordered(target: Receiver) -> None:
-    orders = _orders("kick@0, freeze@5ms:1ms, kick@60ms", target.place)
-    target.answers["POST /__fault"] = ("500 Oops", b"a\nb")
-    run = Run(orders)
-    while len(run.failures) < 2:
-        gevent.sleep(0.001)
-    target.answers.clear()
+    target.failing = 2
+    run = Run(_orders("kick@0, freeze@1ms:1ms, kick@2ms", target.place))
     run.end()
     first, second = run.failures
     assert first.startswith("kick#0 could not be ordered: http://127.0.0.1:")

@@ -478,8 +478,7 @@ def test_latency_of_what_was_kept_counts_from_when_it_was_due(
     one.send_message("kept")
     until(lambda: run.row("message.deliver").latency.n == 1)
     row = run.row("message.deliver")
-    assert row.latency.min_ns > 25 * MS > 0
-    assert row.service.max_ns < row.latency.min_ns
+    assert row.latency.sum_ns - row.service.sum_ns >= 29 * MS
 
 
 @pytest.mark.parametrize("why", ["gave up", "python", "the run ends", "it leaves"])
