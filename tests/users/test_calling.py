@@ -251,7 +251,7 @@ def test_any_other_refusal_is_a_failure(run: Stage, server: Switchboard, until: 
 
 def test_calls_that_are_over_are_forgotten(stage: Make, server: Switchboard, until: Until) -> None:
     run = _run(stage, server, deadline_ns=3 * MS)
-    caller, callee = run.come(Person, 2)
+    caller, _callee = run.come(Person, 2)
     caller.call_somebody()
     assert len(run.live.calls) == 1
     until(lambda: _calls(run).get("answered") and not run.live.calls)

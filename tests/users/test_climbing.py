@@ -230,12 +230,12 @@ def test_what_the_old_way_carried_counts_until_it_is_given_up(
     assert 0 < active["long-polling"].user_ns <= by_then_ns
 
 
-def test_in_the_drain_nobody_climbs(run: Stage, server: Server) -> None:
+def test_in_the_drain_nobody_climbs(run: Stage, server: Server, until: Until) -> None:
     one = _fallen(run, server)
     run.live.hold()
-    gevent.sleep(0.01)
+    until(lambda: greenlets() == [])
     assert one.member.transport == "long-polling"
-    assert greenlets() == []
+    assert len(server.knocks) == 2
 
 
 @pytest.mark.parametrize("point", ["waiting", "connecting", "joining", "on both", "afterwards"])
