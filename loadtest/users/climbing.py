@@ -54,7 +54,8 @@ class Climb:
                 live.clock.sleep_until(perf_counter_ns() + EVERY_NS)
                 if live.closed or live.held:
                     return
-                if device.up and not self.over:  # else a way back is under way, which begins at the top
+                # Else it is on its first way in, or on a way back, which begins at the top.
+                if device.up and device.entered and not self.over:
                     self._try()
         except Exception as bug:
             live.fault(bug)

@@ -16,7 +16,7 @@ from e2e_running import HERE, ROOT, Locust, Result, Server
 
 from loadtest.analysis.validity import INVALID, judge
 
-AT_A_TIME = 3
+AT_A_TIME = 5
 USERS = 20
 SHORT = ("-t", "13s", "--rt-warmup", "2s", "--rt-drain", "4s", "--rt-rate", "30/m", "--rt-room-size", 5)
 ABORTS = (*SHORT, "-t", "18s", "--rt-fault", "abort@0x2/5~0.3", "--rt-room-size", 10)

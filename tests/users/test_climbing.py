@@ -12,6 +12,7 @@ from stage import PaperLink, Payload, Server, Stage, failed, greenlets, paper, r
 from loadtest.measure.units import MS
 from loadtest.users import climbing
 from loadtest.users.causes import Cause
+from loadtest.users.entering import bring_in
 from loadtest.users.user import RealtimeUser
 
 Until = Callable[[Callable[[], object]], None]
@@ -99,6 +100,25 @@ def test_nothing_is_missed_or_doubled_meanwhile(
     assert (row.expected, row.latency.n, row.lost) == (3, 3, 0)
     assert (row.duplicate, row.leaked, row.reordered) == (0, 0, 0)
     assert run.row("message.echo").duplicate == 0
+
+
+def test_who_is_not_in_its_room_yet_does_not_climb_out_of_it(
+    run: Stage, server: Server, until: Until
+) -> None:
+    late: AsyncResult = AsyncResult()
+    server.doors = [BLOCKED]
+    server.answers["joinRoom"] = lambda link, payload: late
+    user = run.seat(Climber)
+    coming = gevent.spawn(bring_in, user.device, user._conversation, lambda: None)
+    until(lambda: server.told("joinRoom"))
+    gevent.sleep(0.006)
+    assert len(server.knocks) == 2
+    server.answers["joinRoom"] = server.join
+    late.set({"ok": True, "lastSeq": 0, "missed": []})
+    assert coming.get(timeout=5)
+    user.arrived()
+    _arrive(run, user, until)
+    assert server.listeners[user.room.name] == [paper(user.device)]
 
 
 def test_what_was_not_answered_on_the_old_way_is_said_again_on_the_new(

@@ -186,7 +186,7 @@ def test_a_compressed_body_is_read(
     [
         (b"br", b"xx", "in br, which cannot be read"),
         (b"gzip", b"plain", "no gzip"),
-        (b"gzip", gzip.compress(b"x" * 100)[:-12], "breaks off"),
+        (b"gzip", gzip.compress(b"x" * 100, mtime=0)[:-12], "breaks off"),
     ],
 )
 def test_a_body_that_cannot_be_uncompressed_cuts_the_request(
