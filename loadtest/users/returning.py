@@ -111,8 +111,8 @@ class Return:
             self._note_connect(link, began_ns, drop.back_ns)
             if self._rejoin(link):
                 return rows.RECOVERED
-            if self._cut is not None and self._cut not in REPAIRABLE:
-                return rows.STAYED
+            if self._cut not in (None, Cause.ACK_TIMEOUT) and self._cut not in REPAIRABLE:
+                return rows.STAYED  # put out, or refused; who only waited too long for an answer tries again
             # The count begins anew with each connection that came about, as in the JavaScript client.
             failed_ns, attempt = perf_counter_ns(), 0
         return rows.GAVE_UP
