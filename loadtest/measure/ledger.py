@@ -470,7 +470,8 @@ class Ledger:
             missing = entry.expected - entry.seen
             for member in missing:
                 self._interval_for(entry, member).lost += 1
-                if member.provoked:
+                sent_ns = entry.sent_ns
+                if member.provoked or member.was_out(sent_ns) or entry.sender.was_out(sent_ns):
                     self.recorder.count(PROVOKED + self._operation_for(entry, member))
                 self.exemplars.note("lost", entry, member, None)
             if entry.wants_ack and entry.acked_ns is None:

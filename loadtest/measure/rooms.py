@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from loadtest.measure.operations import Operation
 
 
+_FOR_NOW = (1 << 63) - 1
+
+
 class Member:
     """A user as the ledger knows it; compared by identity.
 
@@ -18,6 +21,7 @@ class Member:
     ``arrived_ns``: the kernel's stamp of the frame being read, for exemplars.
     ``merging``: it reads from two connections for a moment, so that a second copy is its own doing.
     ``provoked``: it is out of reach because the run itself injected a fault.
+    ``outages``: when it was, now and before, in ns: what was on its way then may have been lost by that.
     """
 
     __slots__ = (
@@ -27,6 +31,7 @@ class Member:
         "merging",
         "name",
         "ordered",
+        "outages",
         "provoked",
         "rooms",
         "sequence",
@@ -42,6 +47,22 @@ class Member:
         self.arrived_ns: int | None = None
         self.sequence = 0
         self.rooms: dict[str, Room] = {}
+        self.outages: list[tuple[int, int]] = []
+
+    def cut_off(self, from_ns: int) -> None:
+        """The run itself has put it out of reach; from when that may have cost something."""
+        self.provoked = True
+        self.outages.append((from_ns, _FOR_NOW))
+
+    def in_reach(self, now_ns: int) -> None:
+        """It is back, whoever had put it out of reach."""
+        self.provoked = False
+        if self.outages and self.outages[-1][1] == _FOR_NOW:
+            self.outages[-1] = self.outages[-1][0], now_ns
+
+    def was_out(self, sent_ns: int) -> bool:
+        """Whether the run itself had put it out of reach then."""
+        return any(from_ns <= sent_ns <= until_ns for from_ns, until_ns in self.outages)
 
 
 class Stay:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from loadtest.contract import Action, Delivery
 from loadtest.measure.operations import Operation
 from loadtest.measure.rooms import Member, Room
+from loadtest.measure.units import SECOND
 from loadtest.users import ways
 from loadtest.users.causes import REPAIRABLE, Cause, ConnectFailed
 from loadtest.users.climbing import Climb
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from loadtest.users.said import Said
     from loadtest.users.user import RealtimeUser
 
+_ON_THE_WAY_NS = SECOND
+"""How long before a fault something may have been sent that it still caught."""
 KEPT = 1_000
 """Sends kept for later at most; a browser has no such limit, a generator's memory has."""
 
@@ -196,9 +199,10 @@ class Device:
     def reenter(self, conversation: str, seat: Seat, link: Link | None = None) -> tuple[int, Outcome | None]:
         """As ``enter``, after a time away. A live chat may have been given to somebody else meanwhile."""
         try:
-            read_ns, outcome = self.enter(conversation, seat.last_seq, link)
+            seen_seq = seat.last_seq  # what comes while the answer is awaited may be newer than the answer
+            read_ns, outcome = self.enter(conversation, seen_seq, link)
             last_seq = None if outcome is None else outcome.rule.last_seq(outcome.root)
-            if last_seq is None or last_seq >= seat.last_seq:
+            if last_seq is None or last_seq >= seen_seq:
                 return read_ns, outcome
             # The server began to count anew, as after a restart: what we had seen there says nothing now.
             self.live.recorder.count("rooms.forgotten")
@@ -387,8 +391,9 @@ class Device:
             fault = live.blame(cause, now_ns)
         if self.drop is not None:
             self.drop.finish()
-        self.member.provoked = fault is not None
         self.drop = DropRecord(self, cause, detail, now_ns, fault)
+        if self.drop.struck_ns is not None:
+            self.member.cut_off(self.drop.struck_ns - _ON_THE_WAY_NS)
         if cause in REPAIRABLE and live.policy.name != "none":
             self._return = Return(self, self.drop)
             self._return.start()

@@ -47,6 +47,14 @@ class DropRecord:
         """Whether the run itself did it."""
         return self._fault is not None
 
+    @property
+    def struck_ns(self) -> int | None:
+        """When the run did it, which may be long before that is found out; None: it did not."""
+        if self._fault is None:
+            return None
+        # What is injected by a clock of its own may be found out a little before it was planned.
+        return min(self._live.struck_ns(self._fault), self.at_ns)
+
     def tried(self, waited_ns: int, late_ns: int, began_ns: int, ended_ns: int, cause: Cause | None) -> None:
         """An attempt is over; ``cause`` None: it worked."""
         since_ns = began_ns - self._live.plan.started_ns
@@ -100,7 +108,6 @@ class DropRecord:
             return None if moment_ns is None else moment_ns - start_ns
 
         fault = self._fault
-        fault_ns = None if fault is None else self._live.struck_ns(fault)
         return Drop(
             user=self._device.member.name,
             transport=self._transport,
@@ -110,8 +117,7 @@ class DropRecord:
             connected_ns=self._connected_ns,
             outcome=self.outcome,
             fault="" if fault is None else fault.name,
-            # What was injected by a clock of its own may be found out a little before it was planned.
-            fault_ns=None if fault_ns is None else since_start(min(fault_ns, self.at_ns)),
+            fault_ns=since_start(self.struck_ns),
             tries=self.tries,
             back_ns=since_start(self.back_ns),
             rejoined_ns=since_start(self.rejoined_ns),

@@ -183,7 +183,7 @@ class Return:
         """All rooms are joined: talk again."""
         device, drop = self._device, self._drop
         live, member = device.live, device.member
-        member.provoked = False
+        member.in_reach(perf_counter_ns())
         device.catch_up()
         if live.echoes:
             self._probe()

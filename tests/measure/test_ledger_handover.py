@@ -9,7 +9,7 @@ import pytest
 from loadtest.measure.book import Book
 from loadtest.measure.crossing import CROSSING
 from loadtest.measure.entry import Audience
-from loadtest.measure.ledger import Ledger
+from loadtest.measure.ledger import PROVOKED, Ledger
 from loadtest.measure.operations import Operation
 from loadtest.measure.plan import Plan
 from loadtest.measure.recorder import Recorder
@@ -157,3 +157,30 @@ def test_a_row_keeps_the_transport_that_a_message_left_by() -> None:
     chat.ledger.expire(DEADLINE_NS + 1)
     row = chat.row()
     assert (row.transport, row.expected, row.lost) == ("websocket", 1, 1)
+
+
+@pytest.mark.parametrize("who", ["visitor", "ann"])
+@pytest.mark.parametrize(
+    ("from_ns", "until_ns", "excused"), [(-1, 1, 1), (1, 2, 0), (-2, -1, 0), (-1, None, 1)]
+)
+def test_what_was_on_its_way_during_an_outage_of_our_own_is_told_apart(
+    who: str, from_ns: int, until_ns: int | None, excused: int
+) -> None:
+    """Also long after it: whoever was cut off is mostly back by the time at which the loss is found out."""
+    chat = Chat()
+    chat.write(chat.ann)
+    member: Member = getattr(chat, who)
+    member.cut_off(from_ns * SECOND)
+    if until_ns is not None:
+        member.in_reach(until_ns * SECOND)
+    chat.ledger.expire(DEADLINE_NS + 1)
+    assert chat.recorder.counters.get(f"{PROVOKED}{WRITTEN.value}", 0) == excused
+    assert chat.outcome() == (1, 0, 1, 0)
+
+
+def test_coming_back_from_what_nobody_provoked_excuses_nothing() -> None:
+    chat = Chat()
+    chat.write(chat.ann)
+    chat.ann.in_reach(SECOND)
+    assert not chat.ann.outages
+    assert not chat.ann.provoked
