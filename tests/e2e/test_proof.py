@@ -83,5 +83,7 @@ def test_the_demo_leaves_one_page_and_no_server(tmp_path: Path) -> None:
     page = (out / "demo.html").read_text(encoding="utf-8")
     assert "Side by side" in page
     found = sorted(one.name.rpartition("-")[0].split("-", 1)[1] for one in out.glob("2*"))
-    assert found == ["messaging-interval-polling", "messaging-websocket"]
+    assert found == ["mixed-interval-polling", "mixed-websocket"]
+    for section in ("Reconnection", "Calls", "Live chat"):
+        assert f"<h2>{section}</h2>" in page
     assert program.session() == [], "a process was left behind"
