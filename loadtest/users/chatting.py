@@ -78,11 +78,9 @@ class ChattingUser(RealtimeUser):
         chat.state = CLOSED
         if chat.id is None:
             return
-        now_ns = perf_counter_ns()
         for device in self.devices:
-            if device.seats.pop(chat.id, None) is not None:
-                self.live.ledger.leave_requested(chat.id, device.member, now_ns)
-                self.live.ledger.left(chat.id, device.member, now_ns)
+            if chat.id in device.seats:
+                device.forget(chat.id)
 
     def write_in_chat(self, chat: Chat, planned_ns: int) -> None:
         """Say something in a chat."""

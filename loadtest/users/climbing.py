@@ -67,7 +67,7 @@ class Climb:
         """Close the one of two ways that is not the device's."""
         link, self._spare = self._spare, None
         if link is not None:
-            self._device.live.parted(link, self._device)
+            self._device.live.parted(link)
             link.close()
 
     def _try(self) -> None:

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple, Protocol
 from gevent import Timeout
 from gevent.event import AsyncResult
 
-from loadtest.protocol import Client, LocalProtocolError, Opened, ProtocolError, Recovery
+from loadtest.protocol import Client, LocalProtocolError, ProtocolError, Recovery
 from loadtest.users import tcp
 from loadtest.users.causes import Cause, ConnectFailed
-from loadtest.users.talk import Talk, ending_of
+from loadtest.users.talk import Talk, Talking, ending_of
 from loadtest.users.wire import Wire
 
 OnEvent = Callable[[str, list[Any], int], None]
@@ -124,8 +124,10 @@ class Connection(Protocol):
         """Say goodbye and close; ``lost`` is not called. Never raises, tolerates a half-made connection."""
 
 
-class NativeConnection:
+class NativeConnection(Talking):
     """Our client: sans-IO protocol on one watcher, no greenlet of its own."""
+
+    _client: Client
 
     __slots__ = ("_client", "_place", "_talk", "_wire", "phases")
 
@@ -171,36 +173,6 @@ class NativeConnection:
     def arrived_ns(self) -> int | None:
         """The kernel's stamp of the frame being read."""
         return self._wire.arrived_ns
-
-    @property
-    def session(self) -> str:
-        """The Socket.IO id."""
-        return self._client.sid or ""
-
-    @property
-    def opened(self) -> Opened | None:
-        """The terms that the server named."""
-        return self._talk.opened
-
-    @property
-    def ping_interval_ns(self) -> int | None:
-        """How often the server pings."""
-        return self._talk.ping_interval_ns
-
-    @property
-    def ping_timeout_ns(self) -> int | None:
-        """How long the server waits for the answer to a ping."""
-        return self._talk.ping_timeout_ns
-
-    @property
-    def recovery(self) -> Recovery | None:
-        """What the next connection needs for the server to restore this one's state."""
-        return self._client.recovery
-
-    @property
-    def recovered(self) -> bool:
-        """Whether the server restored the state of the connection before."""
-        return self._talk.recovered
 
     @property
     def local_ports(self) -> list[int]:

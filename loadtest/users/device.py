@@ -147,7 +147,7 @@ class Device:
         self.recovery = None  # the state of the one before is restored by now, or never
         self.opened_ns = perf_counter_ns()
         member.transport, member.ordered, member.connection = link.transport, link.ordered, link.name
-        self.live.opened(link, self)
+        self.live.opened(link)
         if link.transport == self.rungs[0]:
             if self._climb is not None:
                 self._climb.end()
@@ -161,7 +161,7 @@ class Device:
         self.live.ledger.connected(self.member, False)
         link = getattr(self, "link", None)
         if link is not None:
-            self.live.parted(link, self)
+            self.live.parted(link)
             link.close()
 
     @property
@@ -211,12 +211,16 @@ class Device:
         except ActionFailed as error:
             if seat.talk or error.cause is not Cause.CONNECT_ERROR:
                 raise
-            now_ns = perf_counter_ns()
-            self.seats.pop(conversation, None)
-            self.live.ledger.leave_requested(conversation, self.member, now_ns)
-            self.live.ledger.left(conversation, self.member, now_ns)
+            self.forget(conversation)
             self.user.turned_away(conversation)
-            return now_ns, None
+            return perf_counter_ns(), None
+
+    def forget(self, conversation: str) -> None:
+        """It is in this conversation no more, and nobody need be asked: it is owed nothing from here on."""
+        ledger, now_ns = self.live.ledger, perf_counter_ns()
+        self.seats.pop(conversation, None)
+        ledger.leave_requested(conversation, self.member, now_ns)
+        ledger.left(conversation, self.member, now_ns)
 
     def leave(self, conversation: str) -> None:
         """Leave a conversation and wait for the answer. Raises ActionFailed."""
@@ -446,16 +450,14 @@ class Device:
             if under_way is not None:
                 under_way.kill()
         self._return = self._climb = None
-        ledger, now_ns = self.live.ledger, perf_counter_ns()
         for name in list(self.member.rooms):
             # It goes by its own will: what is said from here on is owed to it neither now nor later.
-            ledger.leave_requested(name, self.member, now_ns)
-            ledger.left(name, self.member, now_ns)
-        ledger.connected(self.member, False)
+            self.forget(name)
+        self.live.ledger.connected(self.member, False)
         if self.drop is not None:
             self.drop.finish()
         self.drop_unsaid(Cause.CLIENT, "the user left")
         link = getattr(self, "link", None)
         if link is not None:
-            self.live.parted(link, self)
+            self.live.parted(link)
             link.close()

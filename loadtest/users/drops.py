@@ -53,7 +53,7 @@ class DropRecord:
         if self._fault is None:
             return None
         # What is injected by a clock of its own may be found out a little before it was planned.
-        return min(self._live.struck_ns(self._fault), self.at_ns)
+        return min(self._live.strikes.moment_ns(self._fault), self.at_ns)
 
     def tried(self, waited_ns: int, late_ns: int, began_ns: int, ended_ns: int, cause: Cause | None) -> None:
         """An attempt is over; ``cause`` None: it worked."""

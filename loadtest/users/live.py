@@ -40,7 +40,6 @@ from loadtest.users.traffic import Traffic
 if TYPE_CHECKING:
     from loadtest.measure.rooms import Member
     from loadtest.users.calls import Call
-    from loadtest.users.device import Device
     from loadtest.users.drops import DropRecord
     from loadtest.users.user import RealtimeUser
 
@@ -123,7 +122,7 @@ class LiveRun:
         self.each_second: Callable[[], None] = lambda: None
         self.policy = policy(settings, contract)
         self.strikes = Strikes(self, header.silence_ns)
-        self.ledger.exemplars.describe_fault = self._fault_at
+        self.ledger.exemplars.describe_fault = self.strikes.under_way
         self.routes = _routes(contract)
         # Whether the sender's own socket gets a copy of what it said.
         messages = [one for one in contract.deliveries if one.operation == Operation.MESSAGE_DELIVER.value]
@@ -193,7 +192,7 @@ class LiveRun:
             )
         return self._operators
 
-    def opened(self, link: Link, device: Device) -> None:
+    def opened(self, link: Link) -> None:
         """A link was made."""
         self.links[link] = None
         self.recorder.count("connections.established")
@@ -251,7 +250,7 @@ class LiveRun:
         self.recorder.count("connections.lost")
         self._traffic.lost(link)
 
-    def parted(self, link: Link, device: Device) -> None:
+    def parted(self, link: Link) -> None:
         """A device has gone of its own will, or has a better way now."""
         self.links.pop(link, None)
         self._traffic.lost(link)
@@ -268,13 +267,6 @@ class LiveRun:
     def blame(self, cause: Cause, now_ns: int) -> Occurrence | None:
         """The injected fault that explains a loss; None: nobody provoked it."""
         return self.strikes.blame(cause, now_ns)
-
-    def struck_ns(self, strike: Occurrence) -> int:
-        """When a fault was injected."""
-        return self.strikes.moment_ns(strike)
-
-    def _fault_at(self, now_ns: int) -> str | None:
-        return self.strikes.under_way(now_ns)
 
     def fire_lost(self, cause: Cause, detail: str) -> None:
         """Tell Locust of a connection that was lost, and by nobody's order."""
@@ -393,9 +385,8 @@ def deadline_ns(settings: Settings, contract: Contract, silence_ns: int) -> int:
     way_back = policy(settings, contract)
     if not settings.faults or way_back.attempts == 0:
         return DEADLINE_NS
-    _, last_ns = way_back.band_ns(
-        way_back.attempts or 10
-    )  # without an end, the waits have grown to their cap
+    # Of a policy without an end: by the tenth attempt its waits have grown to their cap.
+    _, last_ns = way_back.band_ns(way_back.attempts or 10)
     return max(DEADLINE_NS, longest_outage_ns(settings.faults, silence_ns) + last_ns + DEADLINE_NS)
 
 

@@ -15,25 +15,27 @@ from typing import Any
 import gevent
 from gevent import Timeout
 
-from loadtest.protocol import Opened, PollingClient, ProtocolError, Recovery, State
+from loadtest.protocol import PollingClient, ProtocolError, Recovery, State
 from loadtest.protocol.polling import CONTENT_TYPE
 from loadtest.users import tcp
 from loadtest.users.causes import Cause, ConnectFailed
 from loadtest.users.connection import Departure, Listeners, NotConnected, OnAck, Place
 from loadtest.users.http import HttpPool, Request, Response, compose
-from loadtest.users.talk import Talk, ending_of
+from loadtest.users.talk import Talk, Talking, ending_of
 
 GOODBYE_S = 2.0
 """How long the connections stay open for the server to answer our goodbye."""
 _DIAL_S = 10.0
 
 
-class LongPollingConnection:
+class LongPollingConnection(Talking):
     """Our client over long-polling.
 
     head: the header lines of every request, each ending in CRLF. moved: called on the hub after each step of
     the session and after its end; for an upgrade, which has to know when nothing is in flight.
     """
+
+    _client: PollingClient
 
     def __init__(
         self,
@@ -57,36 +59,6 @@ class LongPollingConnection:
         self.over = False
         self.arrived_ns: int | None = None
         self.phases: dict[str, int] = {}
-
-    @property
-    def session(self) -> str:
-        """The Socket.IO id."""
-        return self._client.sid or ""
-
-    @property
-    def opened(self) -> Opened | None:
-        """The terms that the server named."""
-        return self._talk.opened
-
-    @property
-    def ping_interval_ns(self) -> int | None:
-        """How often the server pings."""
-        return self._talk.ping_interval_ns
-
-    @property
-    def ping_timeout_ns(self) -> int | None:
-        """How long the server waits for the answer to a ping."""
-        return self._talk.ping_timeout_ns
-
-    @property
-    def recovery(self) -> Recovery | None:
-        """What the next connection needs for the server to restore this one's state."""
-        return self._client.recovery
-
-    @property
-    def recovered(self) -> bool:
-        """Whether the server restored the state of the connection before."""
-        return self._talk.recovered
 
     @property
     def local_ports(self) -> list[int]:

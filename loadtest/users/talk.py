@@ -22,7 +22,9 @@ from loadtest.protocol import (
     HandshakeError,
     Opened,
     ProtocolError,
+    Recovery,
     RequestRefused,
+    Session,
 )
 from loadtest.users.causes import Cause, ConnectFailed
 
@@ -140,3 +142,42 @@ def ending_of(error: ProtocolError) -> Ending:
         case RequestRefused():
             return Cause.TRANSPORT_ERROR, str(error)
     return Cause.PARSE_ERROR, str(error)
+
+
+class Talking:
+    """What a connection of our client tells of its session, whatever carries it."""
+
+    __slots__ = ()
+
+    _client: Session
+    _talk: Talk
+
+    @property
+    def session(self) -> str:
+        """The Socket.IO id."""
+        return self._client.sid or ""
+
+    @property
+    def opened(self) -> Opened | None:
+        """The terms that the server named."""
+        return self._talk.opened
+
+    @property
+    def ping_interval_ns(self) -> int | None:
+        """How often the server pings."""
+        return self._talk.ping_interval_ns
+
+    @property
+    def ping_timeout_ns(self) -> int | None:
+        """How long the server waits for the answer to a ping."""
+        return self._talk.ping_timeout_ns
+
+    @property
+    def recovery(self) -> Recovery | None:
+        """What the next connection needs for the server to restore this one's state."""
+        return self._client.recovery
+
+    @property
+    def recovered(self) -> bool:
+        """Whether the server restored the state of the connection before."""
+        return self._talk.recovered
