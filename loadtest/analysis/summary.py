@@ -78,14 +78,21 @@ class OperationRow(msgspec.Struct, frozen=True):
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """One question with an answer: kind slo, claim or regression; state pass, fail or inconclusive."""
+    """One question with an answer: kind slo, claim or regression; state pass, fail or inconclusive.
+
+    name: the question, ``message.deliver{transport:websocket}: p(95)<100``. observed, limit and ci95 are in ``unit``:
+    ms, share (0 to 1), count or ratio. An upper end of None is not bounded by the sample. why: one sentence without
+    its full stop, empty where the numbers say it all; of what is inconclusive, what would decide it.
+    """
 
     name: str
     kind: str
     state: str
     observed: float | None = None
     limit: float | None = None
-    ci95: tuple[float, float] | None = None
+    ci95: tuple[float, float | None] | None = None
+    unit: str = ""
+    why: str = ""
 
 
 class Summary(msgspec.Struct, frozen=True):
