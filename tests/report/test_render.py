@@ -18,7 +18,8 @@ from loadtest.measure.rows import Delta, HealthRow, SeriesRow
 from loadtest.measure.run import Edges, Run
 from loadtest.measure.units import SECOND
 from loadtest.report import charts, outage_charts
-from loadtest.report.render import render, sentence, unbroken_flags
+from loadtest.report.render import render
+from loadtest.report.template import sentence, unbroken_flags
 
 GOLDEN = Path(__file__).with_name("golden")
 
