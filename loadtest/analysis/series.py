@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable
 from typing import NamedTuple
 
-from loadtest.measure.histogram import Histogram
+from loadtest.measure.histogram import Histogram, merged
 from loadtest.measure.operations import Operation
 from loadtest.measure.plan import Phase
 from loadtest.measure.rows import SeriesRow
@@ -59,21 +59,34 @@ class Series:
         return self.latency.n + self.counts["late"] + self.counts["lost"]
 
 
-def collect(rows: Iterable[SeriesRow]) -> dict[Name, Series]:
-    """The sums of all series, in the order of a summary."""
-    found: dict[Name, Series] = {}
+def grouped(rows: Iterable[SeriesRow]) -> dict[Name, list[SeriesRow]]:
+    """The seconds of each series, in the order of a summary."""
+    found: dict[Name, list[SeriesRow]] = {}
     for row in rows:
-        found.setdefault(Name(row.operation, row.transport, row.phase), Series()).add(row)
+        found.setdefault(Name(row.operation, row.transport, row.phase), []).append(row)
     return dict(sorted(found.items()))
+
+
+def total(rows: Iterable[SeriesRow]) -> Series:
+    """Their sum."""
+    some = list(rows)
+    whole = Series()
+    for name in COUNTS:
+        whole.counts[name] = sum(getattr(row, name) for row in some)
+    whole.latency = merged(row.latency for row in some)
+    whole.service = merged(row.service for row in some)
+    parts = dict.fromkeys(part for row in some for part in row.phases)
+    whole.phases = {part: merged(row.phases[part] for row in some if part in row.phases) for part in parts}
+    return whole
 
 
 def measured(run: Run, *operations: Operation, without: Container[int] = ()) -> Series:
     """Operations in the measured phase, over all transports; ``without``: seconds of the run to leave out."""
-    whole = Series()
-    for row in run.series:
-        if row.operation in operations and row.phase == Phase.MEASURE and row.second not in without:
-            whole.add(row)
-    return whole
+    return total(
+        row
+        for row in run.series
+        if row.operation in operations and row.phase == Phase.MEASURE and row.second not in without
+    )
 
 
 def measured_ns(run: Run) -> int:

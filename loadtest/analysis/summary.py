@@ -6,17 +6,24 @@ its reason in the ``why`` beside it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from loadtest.analysis.availability import Availability, availability
 from loadtest.analysis.bandwidth import Bandwidth, bandwidth
+from loadtest.analysis.certainty import Ends, certainty, fan_out
 from loadtest.analysis.figures import Figures, figures
 from loadtest.analysis.reconnection import Reconnection, reconnection
-from loadtest.analysis.series import Name, Series, collect, measured_seconds
+from loadtest.analysis.series import Name, Series, grouped, measured_seconds, total
+from loadtest.analysis.server import ServerFigures, server_figures
+from loadtest.analysis.slo import verdicts
+from loadtest.analysis.stages import StageRow, stage_rows
+from loadtest.analysis.steadiness import Steadiness, steadiness
 from loadtest.analysis.validity import Validity, judge
+from loadtest.analysis.verdict import Verdict as Verdict
+from loadtest.measure.rows import SeriesRow
 from loadtest.measure.run import Run
 from loadtest.measure.units import SECOND
 
@@ -54,8 +61,9 @@ class Connections(msgspec.Struct, frozen=True):
 class OperationRow(msgspec.Struct, frozen=True):
     """One operation over one transport in one phase; ``expected`` = n + late + lost.
 
-    why: reasons by statistic of latency_ms; those of service_ms and phases_ms only where they differ, with
-    the key written out ("service_ms.p99", "phases_ms.tcp.p99").
+    ci95: of each latency figure, in ms; an upper end of None is not bounded by the sample. tiers: by percentile,
+    how many values carry it: low, usable or good. why: reasons by statistic of latency_ms; those of service_ms and
+    phases_ms only where they differ, with the key written out ("service_ms.p99", "phases_ms.tcp.p99").
     """
 
     name: str
@@ -72,27 +80,10 @@ class OperationRow(msgspec.Struct, frozen=True):
     failed: int
     latency_ms: Figures
     service_ms: Figures
-    ci95: dict[str, tuple[float, float]]
     why: dict[str, str]
     phases_ms: dict[str, Figures]
-
-
-class Verdict(msgspec.Struct, frozen=True):
-    """One question with an answer: kind slo, claim or regression; state pass, fail or inconclusive.
-
-    name: the question, ``message.deliver{transport:websocket}: p(95)<100``. observed, limit and ci95 are in ``unit``:
-    ms, share (0 to 1), count or ratio. An upper end of None is not bounded by the sample. why: one sentence without
-    its full stop, empty where the numbers say it all; of what is inconclusive, what would decide it.
-    """
-
-    name: str
-    kind: str
-    state: str
-    observed: float | None = None
-    limit: float | None = None
-    ci95: tuple[float, float | None] | None = None
-    unit: str = ""
-    why: str = ""
+    ci95: dict[str, Ends] = {}
+    tiers: dict[str, str] = {}
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -110,24 +101,33 @@ class Summary(msgspec.Struct, frozen=True):
     calls: dict[str, int] = {}
     chats: dict[str, int] = {}
     upgrade: dict[str, int] = {}
+    steadiness: Steadiness | None = None
+    stages: list[StageRow] = []
+    server: ServerFigures | None = None
 
 
 def summarise(run: Run) -> Summary:
     """All numbers of a run. Pure: the same run gives the same summary."""
-    series = collect(run.series)
+    rows = grouped(run.series)
+    series = {name: total(some) for name, some in rows.items()}
+    mean_fan_out = fan_out(run.series)
+    validity, steady = judge(run), steadiness(run)
     return Summary(
         FORMAT,
         _facts(run),
-        judge(run),
+        validity,
         _connections(run),
-        [operation_row(name, one) for name, one in series.items()],
+        [_sure(run, operation_row(name, one), rows[name], mean_fan_out) for name, one in series.items()],
         bandwidth(run.traffic, series),
         reconnection(run),
-        [],
+        verdicts(run, run.manifest.slos, validity, steady),
         availability(run),
         _outcomes(run, "call."),
         _outcomes(run, "chat."),
         _outcomes(run, "upgrade."),
+        steadiness=steady,
+        stages=stage_rows(run),
+        server=server_figures(run),
     )
 
 
@@ -199,14 +199,22 @@ def operation_row(name: Name, series: Series) -> OperationRow:
         name=name.operation,
         transport=name.transport,
         phase=name.phase,
-        **series.counts | {"expected": expected},
         n=series.latency.n,
         latency_ms=latency,
         service_ms=service,
-        ci95={},
         why=why,
         phases_ms=phases_ms,
+        ci95={},
+        tiers={},
+        **series.counts | {"expected": expected},
     )
+
+
+def _sure(run: Run, row: OperationRow, rows: Sequence[SeriesRow], mean_fan_out: float) -> OperationRow:
+    """The row with its intervals."""
+    name = Name(row.name, row.transport, row.phase)
+    ci95, tiers = certainty(run, name, rows, row.latency_ms, mean_fan_out)
+    return msgspec.structs.replace(row, ci95=ci95, tiers=tiers)
 
 
 def _where_different(known: Mapping[str, str], more: Mapping[str, str], prefix: str) -> dict[str, str]:

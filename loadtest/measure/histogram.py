@@ -234,8 +234,16 @@ class Histogram:
 
 
 def merged(parts: Iterable[Histogram | Counts]) -> Histogram:
-    """The histogram of everything in ``parts``."""
+    """The histogram of everything in ``parts``; of thousands, in one pass instead of one each."""
+    counts = [part.counts() if isinstance(part, Histogram) else part for part in parts]
+    some = [one for one in counts if one.n]
     whole = Histogram()
-    for part in parts:
-        whole.merge(part)
+    for one in some:
+        whole._note(one.n, one.sum_ns, one.min_ns, one.max_ns, one.negative)
+    buckets = np.frombuffer(b"".join(one.buckets for one in some), _BUCKET)
+    of_each = np.frombuffer(b"".join(one.counts for one in some), _COUNT).astype(np.int64)
+    cells = np.zeros(BUCKETS, np.int64)
+    np.add.at(cells, buckets, of_each)
+    held = np.flatnonzero(cells)
+    whole._add(zip(held.tolist(), cells[held].tolist(), strict=True))
     return whole

@@ -53,6 +53,7 @@ class Ledger:
         self._due: deque[Entry] = deque()
         self._withdrawn: dict[str, bool] = {}
         self._crossing = Crossing(recorder, run, deadline_ns)
+        self._numbers: dict[str, int] = {}
         self._closed = False
         self.exemplars = Exemplars(recorder)
 
@@ -113,13 +114,19 @@ class Ledger:
 
     def marker(self, member: Member) -> tuple[str, int]:
         """The next marker of a sender, and its number."""
-        member.sequence += 1
-        return f"{self.run}:{member.name}:{member.sequence}", member.sequence
+        number = self._number(member)
+        return f"{self.run}:{member.name}:{number}", number
 
     def marker_across(self, member: Member, planned_ns: int, sent_ns: int) -> tuple[str, int]:
         """As ``marker``, for something that another process may read."""
-        member.sequence += 1
-        return self._crossing.marker(member, planned_ns, sent_ns), member.sequence
+        number = self._number(member)
+        return self._crossing.marker(member, planned_ns, sent_ns), number
+
+    def _number(self, member: Member) -> int:
+        # By the name: who takes the place of somebody that left goes on from there. Counting anew, one marker
+        # would stand for two messages, and a server that drops what it has by that mark would drop the second.
+        member.sequence = self._numbers[member.name] = self._numbers.get(member.name, 0) + 1
+        return member.sequence
 
     def sent_across(self, operation: Operation, transport: str, planned_ns: int) -> None:
         """Something left for one receiver in another process."""

@@ -114,3 +114,14 @@ class Room:
             online = frozenset(m for m in self.members if m.connected)
             self._online = online, frozenset(self.members) - online
         return self._online
+
+    def owes(self, member: Member) -> bool:
+        """Whether something said here is still on its way to the member."""
+        return any(member in one.expected and member not in one.seen for one in self.entries)
+
+    def awaits(self, member: Member) -> bool:
+        """Whether something that the member said here has neither been acked nor reached everybody."""
+        return any(
+            one.sender is member and one.acked_ns is None and not one.expected <= one.seen
+            for one in self.entries
+        )

@@ -5,6 +5,7 @@
         intervals.jsonl.gz      one JSON object per line: series, health, server, traffic, fault
         connections.jsonl.gz    one per lost connection
         exemplars.jsonl         deliveries worth a look
+        floors.json             what the harness alone came to at this load, if somebody measured it
     reports/latest              -> the newest
 
 Format history: 1 (2026) is the first. A reader takes its own format and older ones.
@@ -23,6 +24,7 @@ import msgspec
 
 from loadtest.measure.book import Book
 from loadtest.measure.rows import Drop, Exemplar, FaultRow, HealthRow, Row, SeriesRow, ServerRow, TrafficRow
+from loadtest.measure.slo import Slo
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -31,6 +33,8 @@ CONNECTIONS = "connections.jsonl.gz"
 EXEMPLARS = "exemplars.jsonl"
 SUMMARY = "summary.json"
 REPORT = "report.html"
+JUNIT = "junit.xml"
+FLOORS = "floors.json"
 LATEST = "latest"
 
 _T = TypeVar("_T")
@@ -61,7 +65,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What was run. ``facts`` of target and environment are for people and fingerprints, not for arithmetic.
 
     started: UTC, ISO 8601. harness_errors: failures of the generator itself (not of the target), worded.
-    locust_failures: requests, exceptions and errors that Locust counted.
+    locust_failures: requests, exceptions and errors that Locust counted. slos: what the run was asked to keep.
+    stopped_by: the name of the SLO that ended it early.
     """
 
     format: int = FORMAT
@@ -84,6 +89,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     gaps: list[str] = []
     harness_errors: list[str] = []
     locust_failures: int = 0
+    slos: list[Slo] = []
+    stopped_by: str | None = None
 
 
 class Run:
@@ -164,10 +171,15 @@ def _by_time(drop: Drop) -> tuple[int, str, bytes]:
 
 
 def replace(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    half = path.with_name(path.name + ".half")
-    half.write_bytes(content)
-    os.replace(half, path)
+    """Write a file whole or not at all, whoever else writes it at the same time."""
+    # A name of its own: with a common one, two writers would write into one half, and one would lose it.
+    half = path.with_name(f".{path.name}.{os.urandom(4).hex()}.half")
+    try:
+        half.write_bytes(content)
+        os.replace(half, path)
+    except BaseException:
+        half.unlink(missing_ok=True)
+        raise
 
 
 def _write_lines(path: Path, items: Iterable[msgspec.Struct]) -> None:

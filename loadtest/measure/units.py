@@ -66,6 +66,16 @@ def say_ms(value: float | None) -> str:
     return f"{value / 1000:.2f} s"
 
 
+def say_between_ms(low: float | None, high: float | None) -> str:
+    """``0.41–0.43 ms``, ``890 ms–1.20 s``, ``0.41 ms or more``; an en dash for what is not known."""
+    if low is None:
+        return "–"
+    if high is None:
+        return f"{say_ms(low)} or more"
+    (first, of_first), (last, of_last) = say_ms(low).split(" "), say_ms(high).split(" ")
+    return f"{first}–{last} {of_last}" if of_first == of_last else f"{first} {of_first}–{last} {of_last}"
+
+
 def say_bytes(value: float | None) -> str:
     """``312 B``, ``4.1 KB``, ``2.3 MB``: thousands, as networks count."""
     if value is None:

@@ -10,9 +10,11 @@ from locust import events
 
 from loadtest.users.calling import CallingUser
 from loadtest.users.house import attach
+from loadtest.users.keeping import leave
 from loadtest.users.operating import OperatorUser
 from loadtest.users.options import add_arguments, defaults
 from loadtest.users.pacing import on_schedule
+from loadtest.users.staging import follow_stages, take_first_stage
 from loadtest.users.user import PollingUser, RealtimeUser
 from loadtest.users.visiting import VisitorUser
 
@@ -34,4 +36,8 @@ def _add_arguments(parser: object, **_: object) -> None:
 
 @events.init.add_listener
 def _attach(environment: object, runner: object, **_: object) -> None:
+    refusal = follow_stages(environment, runner)
+    if refusal is not None:
+        leave(refusal)
     attach(environment, runner)
+    take_first_stage(environment)

@@ -46,9 +46,8 @@ class ChattingUser(RealtimeUser):
         assert chats is not None  # preflight refuses a contract without
         return chats
 
-    def arrived(self) -> None:
-        """All devices are in."""
-        super().arrived()
+    def __init__(self, environment: Any) -> None:
+        super().__init__(environment)
         self._unheard = {}
 
     def unheard(self, marker: str, written: Written) -> None:

@@ -15,7 +15,7 @@ from loadtest.contract import Action, Feed, HttpCall
 from loadtest.measure.units import MS
 from loadtest.users.causes import Cause, ConnectFailed
 from loadtest.users.clock import Clock, Timer
-from loadtest.users.http import Request, Response, compose
+from loadtest.users.http import Response
 from loadtest.users.link import ActionFailed, Errand, Hearing, Heartbeat, Outcome, Variables
 from loadtest.users.requests import Requests, parsed
 from loadtest.users.tcp import Carried
@@ -191,9 +191,8 @@ class _Poller:
         self._polling = True
         extra = f"If-None-Match: {self._etag}\r\n" if self.feed.etag and self._etag else ""
         target = self.feed.target(self._link.identity, self._cursor)
-        content = compose("GET", target, self._link.requests.head, None, extra)
         poll = _Poll(self, planned_ns)
-        self._link.requests.pool.request(Request(content, poll.left, poll.answered, poll.cut))
+        self._link.requests.submit("GET", target, None, poll.left, poll.answered, poll.cut, extra)
 
     def polled(self, poll: _Poll, response: Response) -> None:
         """An answer of the feed: news first, then the books, then the next poll if one is owed."""

@@ -19,8 +19,9 @@ import msgspec
 from loadtest.measure import run as run_files
 from loadtest.measure.book import Book
 from loadtest.measure.plan import Plan
+from loadtest.measure.slo import Slo
 from loadtest.measure.units import SECOND
-from loadtest.users import facts
+from loadtest.users import facts, staging
 from loadtest.users.live import Header
 from loadtest.users.options import Settings
 from loadtest.users.target import Target
@@ -48,6 +49,8 @@ class Ending(msgspec.Struct):
     complete: bool
     locust_failures: int
     backoff_s: list[tuple[float, float]]
+    slos: list[Slo]
+    stopped_by: str | None
 
 
 def finish(environment: Any, ending: Ending) -> Path | None:
@@ -56,7 +59,8 @@ def finish(environment: Any, ending: Ending) -> Path | None:
     header = ending.header
     name = run_files.directory_name(header.started, header.scenario, ending.settings.transport, header.run)
     try:
-        path = run_files.write(reports, name, manifest(ending), ending.book)
+        stages = staging.told(environment, ending.plan)
+        path = run_files.write(reports, name, manifest(ending, stages), ending.book)
     except run_files.RunError as error:
         logger.error("%s", error)
         environment.process_exit_code = USAGE
@@ -89,7 +93,7 @@ def _report(path: Path) -> int:
     return USAGE
 
 
-def manifest(ending: Ending) -> run_files.Manifest:
+def manifest(ending: Ending, stages: list[dict[str, Any]] | None = None) -> run_files.Manifest:
     """What was run, for the record."""
     header, settings, plan, book = ending.header, ending.settings, ending.plan, ending.book
     faults = [name.removeprefix("fault: ") for name in book.counters if name.startswith("fault: ")]
@@ -103,7 +107,7 @@ def manifest(ending: Ending) -> run_files.Manifest:
         started=header.started,
         complete=ending.complete,
         edges=_edges(plan),
-        parameters=_parameters(ending),
+        parameters={**_parameters(ending), "stages": stages},
         target=_target(ending),
         environment={**facts.environment(), "same_host_as_target": ending.target.loopback},
         command=facts.command(),
@@ -113,6 +117,8 @@ def manifest(ending: Ending) -> run_files.Manifest:
         gaps=book.gaps,
         harness_errors=sorted(faults),
         locust_failures=ending.locust_failures,
+        slos=ending.slos,
+        stopped_by=ending.stopped_by,
     )
 
 

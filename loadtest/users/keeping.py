@@ -18,6 +18,8 @@ from loadtest.measure import run as run_files
 from loadtest.measure.book import Book
 from loadtest.measure.operations import Operation
 from loadtest.measure.plan import Plan
+from loadtest.measure.rows import Delta
+from loadtest.measure.slo import Slo
 from loadtest.measure.units import SECOND
 from loadtest.protocol.backoff import Policy
 from loadtest.users import facts, limits, server_probe
@@ -26,6 +28,7 @@ from loadtest.users.live import Header, deadline_ns, plan_of, policy
 from loadtest.users.options import Settings, SettingsError
 from loadtest.users.options import read as read_settings
 from loadtest.users.ordering import NoMeans, Orders
+from loadtest.users.slos import Watch, slos_of
 from loadtest.users.target import Refused, Target, contract_of, examine, locate, may_load
 from loadtest.users.user import RealtimeUser
 
@@ -56,7 +59,11 @@ class Keeping:
     contract: Contract | None = None
     plan: Plan
     book: Book
+    slos: list[Slo]
+    watch: Watch
+    _stopped_by: str | None = None
     _early = False
+    _over = False
     _complete = False
     _peak_users = 0
     _watch: Any = None
@@ -67,6 +74,7 @@ class Keeping:
         """Everything that can be found out before a run. Raises Refused or SettingsError."""
         settings = read_settings(self.environment.parsed_options, self.environment.host)
         contract = contract_of(settings)
+        slos = slos_of(settings)
         try:
             run_files.check_writable(settings.out)
         except run_files.RunError as error:
@@ -84,7 +92,7 @@ class Keeping:
             self.orders.check()
         except NoMeans as error:
             raise Refused(str(error)) from None
-        self.settings, self.contract = settings, contract
+        self.settings, self.contract, self.slos = settings, contract, slos
 
     def _check_scenario(self, settings: Settings, contract: Contract) -> None:
         """What the users of this scenario need of the contract and of the flags. Raises Refused."""
@@ -136,8 +144,9 @@ class Keeping:
             silence_ns=self.target.silence_ns,
         )
         self.plan = plan_of(self.header, self.settings, self.header.started_ns)
-        self.book = Book()
-        self._early, self._complete, self._peak_users = False, False, 0
+        self.book, self.watch = Book(), Watch(self.slos)
+        self._early, self._over, self._complete, self._peak_users = False, False, False, 0
+        self._stopped_by = None
         stats = self.contract.hooks.stats
         if self.target.stats and stats is not None:
             place = locate(self.settings.host)
@@ -150,6 +159,19 @@ class Keeping:
         self.plan = plan
         self._ordering = self.orders.begin(plan, self.book.add_fault, self._order_failed)
 
+    def take_in(self, worker: str, delta: Delta) -> None:
+        """Add what a generator measured; what breaks an SLO that may do so ends the run."""
+        self.book.add(worker, delta)
+        self.watch.add(delta.rows)
+        broken = None if self._over else self.watch.broken(self.plan, perf_counter_ns())
+        if broken is None:
+            return
+        slo, value = broken
+        self._stopped_by, self._early, self._over = slo.name, True, True
+        logger.error("SLO broken, the run ends here: %s, and it is %g", slo.name, value)
+        # Not from here: this may be a hub callback, or the greenlet that stopping would wait for.
+        gevent.spawn(self.runner.quit if self.environment.web_ui is None else self.runner.stop)
+
     def _order_failed(self, line: str) -> None:
         logger.error("%s", line)
         self.book.counters[f"fault: {line}"] = 1
@@ -159,6 +181,7 @@ class Keeping:
         if self._ordering is not None:
             self._ordering.kill()
             self._ordering = None
+        self._over = True
         self._peak_users = max(self._peak_users, self.runner.user_count)
         ends_ns = self.plan.ends_ns
         cut_short = ends_ns is not None and perf_counter_ns() < ends_ns - SECOND
@@ -192,6 +215,8 @@ class Keeping:
             self._complete,
             _failures(self.runner),
             bands_s(policy(self.settings, self.contract)),
+            self.slos,
+            self._stopped_by,
         )
         finish(self.environment, ending)
 

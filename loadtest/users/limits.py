@@ -7,11 +7,9 @@ import resource
 from pathlib import Path
 from typing import Any
 
+from loadtest.measure import sockets
 from loadtest.users.target import Refused
 
-_SPARE = 200
-_SOCKETS = {"websocket": 2, "upgrade": 3, "long-polling": 3, "interval-polling": 3}
-"""Of one device at most: those that polls and posts need, and one that is just being given up for another."""
 _PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _FD_DIRECTORY = Path("/proc/self/fd")
 
@@ -38,7 +36,7 @@ def descriptors() -> dict[str, Any]:
 def check(users: int, processes: int, transport: str = "websocket", devices: int = 1) -> None:
     """Raise Refused if ``users`` in ``processes`` processes cannot have their sockets."""
     per_process = -(-users // max(1, processes))
-    needed = per_process * devices * _SOCKETS[transport] + _SPARE
+    needed = sockets.descriptors(per_process, devices, transport)
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and needed > soft:
         raise Refused(

@@ -46,7 +46,7 @@ class LocalHouse(Generating, Keeping):
         """Put what is new into the book."""
         if self.live is not None:
             delta = self.live.recorder.take(final)
-            self.book.add(self.live.worker, delta)
+            self.take_in(self.live.worker, delta)
             locust_stats.show(
                 self.runner.stats, delta.rows, not self.live.settings.fire_deliveries, delta.counters
             )
@@ -70,5 +70,6 @@ class LocalHouse(Generating, Keeping):
         if self.header is None or self.live is None:
             return
         worker = run_files.Worker(self.live.worker, True, self.facts())
-        self.write_run([worker])
+        # First: making the page takes seconds, in which the web UI may start a run with a life of its own.
         self.end_live()
+        self.write_run([worker])

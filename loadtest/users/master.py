@@ -103,7 +103,7 @@ class MasterHouse(Keeping):
             return False
         # Set, not only if new: a worker that was asked for its last word before its first went by its node.
         self._workers.setdefault(node, {"final": False, "facts": {}})["name"] = part["worker"]
-        self.book.add(part["worker"], decode_delta(part["delta"]))
+        self.take_in(part["worker"], decode_delta(part["delta"]))
         return True
 
     def stopping(self, **_: Any) -> None:

@@ -37,10 +37,14 @@ class OperatorUser(ChattingUser):
     listed = False
     """Whether the server has taken it among the operators, who hear of one another."""
 
+    def __init__(self, environment: Any) -> None:
+        super().__init__(environment)
+        # Before it says that it is there: its name may be known to the server, which assigns by name.
+        self.chats = {}
+
     def arrived(self) -> None:
         """Say that it is there, before anybody can ask."""
         super().arrived()
-        self.chats = {}
         self._say_status(ONLINE, perf_counter_ns())
 
     def heeded(self, operation: Operation) -> None:

@@ -8,8 +8,8 @@ so that the web UI may change them, and so that everything wrong with them is sa
 from __future__ import annotations
 
 import argparse
-import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -17,6 +17,9 @@ from loadtest.contract.development import DEVELOPMENT_SECRET
 from loadtest.measure.faults import Fault
 from loadtest.measure.faults import parse as parse_faults
 from loadtest.measure.plan import Plan
+from loadtest.measure.room_sizes import parse_room_sizes
+from loadtest.measure.stages import Stage, contradictions, most_users, resolve, whole_ns
+from loadtest.measure.stages import parse as parse_stages
 from loadtest.measure.units import SECOND, parse_duration, parse_rate, say_seconds
 
 DEFAULT_HOST = "http://127.0.0.1:3000"
@@ -40,6 +43,7 @@ class Flag(NamedTuple):
     help: str
     choices: tuple[str, ...] | None = None
     switch: bool = False
+    repeat: bool = False
 
 
 FLAGS = (
@@ -49,6 +53,7 @@ FLAGS = (
     Flag(
         "room-size", "10", "members of a conversation, or sizes with their share of users: 2:80,20:18,200:2"
     ),
+    Flag("stages", "", "load in steps, DURATION:USERS each: 60s:20,60s:100; a step holds its users"),
     Flag("payload-bytes", "150", "length of a message's body"),
     Flag("seed", "1", "what two runs must share to ask the same at the same moments"),
     Flag("warmup", "", "how long to warm up (default: the smaller of 30s and a fifth of -t)"),
@@ -64,6 +69,7 @@ FLAGS = (
     Flag("headers", "library", "whose request headers polling users send", ("library", "browser")),
     Flag("compression", "off", "offer permessage-deflate", ("on", "off")),
     Flag("contract", "", "TOML file that says how the application talks (default: the built-in contract)"),
+    Flag("slo", None, "what must hold: FILE.toml, or 'message.deliver: p(95)<100'; repeatable", repeat=True),
     Flag("out", "reports", "directory for run directories"),
     Flag("token-secret", DEVELOPMENT_SECRET, "secret that signs the users' tokens"),
     Flag("allow-remote", False, "put load on a host that is not this machine", switch=True),
@@ -94,6 +100,10 @@ def add_arguments(parser: Any) -> None:
         settings: dict[str, Any] = {"env_var": f"LOCUST_RT_{flag.name.upper().replace('-', '_')}"}
         if flag.switch:
             settings["action"] = "store_true"
+        elif flag.repeat:
+            # A list, or none: what comes is added to it.
+            default = list(words(flag.default)) or None
+            settings |= {"action": "append", "default": default, "metavar": "FILE|EXPR"}
         else:
             settings |= {"default": flag.default, "choices": flag.choices, "metavar": _metavar(flag)}
         action = group.add_argument(f"--rt-{flag.name}", help=flag.help, **settings)
@@ -116,6 +126,8 @@ class Settings(NamedTuple):
     rate: float
     room_sizes: tuple[tuple[int, float], ...]
     """(members, share of users), shares adding up to 1."""
+    stages: tuple[Stage, ...]
+    """Empty: all users at once, and in a worker, which is told how many users it has."""
     payload_bytes: int
     seed: int
     warmup_ns: int | None
@@ -130,6 +142,8 @@ class Settings(NamedTuple):
     headers: str
     compression: bool
     contract: Path | None
+    slo: tuple[str, ...]
+    """SLO files and expressions, as they were typed."""
     out: Path
     token_secret: str
     allow_remote: bool
@@ -156,7 +170,11 @@ def read(options: argparse.Namespace, host: str | None) -> Settings:
             faults.append(f"--rt-{name}: {error}")
             return fallback
 
-    run_time = getattr(options, "run_time", None)
+    run_time, users = getattr(options, "run_time", None), getattr(options, "num_users", None)
+    run_time_ns = None if run_time is None else round(float(run_time) * SECOND)
+    stages: tuple[Stage, ...] = ()
+    if not getattr(options, "worker", False):
+        stages = take("stages", _stages_of(users), ())
     contract = str(options.rt_contract or "")
     settings = Settings(
         host=(host or DEFAULT_HOST).rstrip("/"),
@@ -164,6 +182,7 @@ def read(options: argparse.Namespace, host: str | None) -> Settings:
         client=take("client", _one_of(CLIENTS), ""),
         rate=take("rate", parse_rate, 0.0),
         room_sizes=take("room-size", parse_room_sizes, ()),
+        stages=stages,
         payload_bytes=take("payload-bytes", _size, 0),
         seed=take("seed", _whole, 0),
         warmup_ns=take("warmup", _duration_or_default, None),
@@ -177,15 +196,18 @@ def read(options: argparse.Namespace, host: str | None) -> Settings:
         headers=take("headers", _one_of(("library", "browser")), ""),
         compression=take("compression", _one_of(("on", "off")), "") == "on",
         contract=Path(contract) if contract else None,
+        slo=words(options.rt_slo),
         out=Path(options.rt_out),
         token_secret=take("token-secret", _something, ""),
         allow_remote=bool(options.rt_allow_remote),
         fire_deliveries=bool(options.rt_fire_deliveries),
-        run_time_ns=None if run_time is None else round(float(run_time) * SECOND),
+        run_time_ns=whole_ns(stages) if run_time_ns is None and stages else run_time_ns,
     )
     if settings.client == "python-socketio" and settings.transport != "websocket":
         faults.append("--rt-client python-socketio: only with --rt-transport websocket")
-    faults += _contradictions(settings, getattr(options, "num_users", None))
+    spawn_rate = float(getattr(options, "spawn_rate", None) or 1)
+    faults += [f"--rt-stages: {line}" for line in contradictions(stages, users, spawn_rate, run_time_ns)]
+    faults += _contradictions(settings, users or most_users(stages) or None)
     if faults:
         raise SettingsError(faults)
     return settings
@@ -223,21 +245,26 @@ def _measured_at_most(settings: Settings) -> int | None:
     return settings.run_time_ns - plan.warmup_ns - plan.drain_ns
 
 
-def parse_room_sizes(text: str) -> tuple[tuple[int, float], ...]:
-    """``10``, or ``2:80,20:18,200:2``: sizes with their shares of the users. Raises ValueError."""
-    wanted: list[tuple[int, float]] = []
-    for part in text.split(","):
-        size, _, share = part.partition(":")
-        try:
-            wanted.append((int(size), float(share) if share else 100.0))
-        except ValueError:
-            raise ValueError(f"{part!r} is no room size: write 10, or 2:80,20:18,200:2") from None
-    if any(size < 2 for size, _ in wanted):
-        raise ValueError(f"{text!r}: a conversation needs at least 2 members, one alone sends nothing")
-    total = sum(share for _, share in wanted)
-    if not all(0 < share < math.inf for _, share in wanted):  # nan fails that too
-        raise ValueError(f"{text!r}: a share must be a number greater than zero")
-    return tuple((size, share / total) for size, share in wanted)
+def words(given: str | Iterable[str] | None) -> tuple[str, ...]:
+    """What a repeatable flag was given; one field of a form holds several, apart by semicolons or lines."""
+    several = [given] if isinstance(given, str) else _rejoined(given or [])
+    found = [part.strip() for one in several for part in re.split(r"[;\n]", one)]
+    return tuple(dict.fromkeys(part for part in found if part))
+
+
+def _rejoined(several: Iterable[str]) -> list[str]:
+    """A list in a variable, in locust.conf or in the form was cut at every comma, also at those between braces."""
+    found: list[str] = []
+    for one in several:
+        if found and found[-1].count("{") > found[-1].count("}"):
+            found[-1] += f",{one}"
+        else:
+            found.append(one)
+    return found
+
+
+def _stages_of(users: int | None) -> Callable[[str], tuple[Stage, ...]]:
+    return lambda text: () if text in ("", "None") else resolve(parse_stages(text), users)
 
 
 def _one_of(names: tuple[str, ...]) -> Callable[[str], str]:

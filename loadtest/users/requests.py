@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from time import perf_counter_ns
 from typing import Literal
 
@@ -14,6 +16,7 @@ from loadtest.users.causes import Cause
 from loadtest.users.connection import Place
 from loadtest.users.http import HttpPool, Request, Response, compose
 from loadtest.users.link import ACTION_TIMEOUT_S, ActionFailed, Errand, Hearing, Outcome, Variables
+from loadtest.users.preflights import Preflights
 
 
 def head_of(
@@ -42,17 +45,51 @@ class Requests:
         self._place = place
         self._headers = headers
         self.dress(identity)
+        variables = {**identity, "host": place.host, "origin": place.base}
+        self.preflights = Preflights(contract.headers if headers == "browser" else None, variables)
         self.pool = HttpPool(place, perf_counter_ns, hearing.fault, hearing.lag, ACTION_TIMEOUT_S)
 
     def dress(self, identity: Variables) -> None:
         """The header lines of every request from here on; they carry the token."""
         self.head = head_of(self._contract, identity, self._place, self._headers)
+        lines = self.head.decode("latin-1").splitlines()
+        self._names = frozenset(line.partition(":")[0].lower() for line in lines)
+
+    def submit(
+        self,
+        method: str,
+        target: str,
+        body: bytes | None,
+        left: Callable[[int], None],
+        answered: Callable[[Response], None],
+        cut: Callable[[Cause, str], None],
+        extra: str = "",
+    ) -> None:
+        """A request on its way, after a preflight where a browser would send one.
+
+        left, answered, cut: as in Request, of the request itself. extra: header lines for this one alone.
+        """
+        request = Request(compose(method, target, self.head, body, extra), left, answered, cut)
+        names = self._names if body is None else self._names | {"content-type"}
+        asking = self.preflights.before(method, target, names, perf_counter_ns())
+        if asking is None:
+            self.pool.request(request)
+            return
+        go_on = partial(self._go_on, target, names, request)
+        self.pool.request(Request(asking, lambda sent_ns: None, go_on, cut))
+
+    def _go_on(self, target: str, names: frozenset[str], request: Request, response: Response) -> None:
+        if self.preflights.allowed(target, names, response):
+            self.pool.request(request)
+        else:
+            what = f"HTTP {response.status} to the preflight of {target}: a browser would not let the page send it"
+            request.cut(Cause.HANDSHAKE_REFUSED, what)
 
     def send(self, call: HttpCall, variables: Variables, errand: Errand) -> None:
         """Do it without waiting."""
         trip = _Trip(call, errand)
-        content = compose(call.method, call.target(variables), self.head, _encoded(call.body(variables)))
-        self.pool.request(Request(content, trip.left, trip.answered, trip.cut))
+        body = _encoded(call.body(variables))
+        self.submit(call.method, call.target(variables), body, trip.left, trip.answered, trip.cut)
 
     def perform(self, call: HttpCall, variables: Variables) -> Outcome:
         """Do it and wait for the answer. Raises ActionFailed."""
@@ -62,13 +99,13 @@ class Requests:
     def ask(self, method: str, target: str, body: bytes | None, timeout_s: float) -> Response:
         """Any request, and its answer. Raises ActionFailed."""
         answer: AsyncResult = AsyncResult()
-        self.pool.request(
-            Request(
-                compose(method, target, self.head, body),
-                lambda sent_ns: None,
-                answer.set,
-                lambda cause, detail: answer.set_exception(ActionFailed(cause, detail)),
-            )
+        self.submit(
+            method,
+            target,
+            body,
+            lambda sent_ns: None,
+            answer.set,
+            lambda cause, detail: answer.set_exception(ActionFailed(cause, detail)),
         )
         try:
             response: Response = answer.get(timeout=timeout_s)

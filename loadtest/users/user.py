@@ -24,6 +24,7 @@ from loadtest.measure.operations import Operation
 from loadtest.measure.rooms import Member, Room
 from loadtest.measure.schedule import Schedule
 from loadtest.measure.units import SECOND
+from loadtest.users import leaving
 from loadtest.users.causes import Cause
 from loadtest.users.device import Device
 from loadtest.users.entering import bring_in
@@ -75,6 +76,7 @@ class RealtimeUser(User):
     planned_ns: int | None = None
     overdue = False
     _seat: int | None = None
+    _leaving = False
     _read_on: tuple[Device, int] | None = None
 
     # -- life -------------------------------------------------------------------------------------------
@@ -90,7 +92,7 @@ class RealtimeUser(User):
         self.live = live
         self._take_seat()
         # Locust calls no on_stop after a bug in a scenario's own on_start; the end of the greenlet comes always.
-        gevent.getcurrent().link(lambda greenlet: self._part())
+        gevent.getcurrent().link(lambda greenlet: None if self._leaving else self._part())
         try:
             with live.on_the_way() as arrived:
                 # Locust starts a second's worth of users in one instant; all at once they would queue behind
@@ -111,8 +113,24 @@ class RealtimeUser(User):
             self.room = self.devices[0].seats[self._conversation].room
 
     def on_stop(self) -> None:
-        """Part from the server; also for a user that came only half way."""
-        self._part()
+        """Part from the server; also for a user that came only half way.
+
+        While the others go on it leaves in order, on its own time: Locust would wait, and stop it once more.
+        """
+        if self._seat is not None and leaving.can_leave_in_order(self):
+            self._leaving = True
+            gevent.spawn(self._say_goodbye)
+        else:
+            self._part()
+
+    def _say_goodbye(self) -> None:
+        try:
+            leaving.leave(self)
+        except Exception as error:
+            self.live.fault(error)
+        finally:
+            self._leaving = False
+            self._part()
 
     def _take_seat(self) -> None:
         live = self.live

@@ -27,9 +27,8 @@ class VisitorUser(ChattingUser):
     _closing: dict[str, tuple[Chat, Telling]]
     """Chats that it has left, until the server says so too: who has them may change until then."""
 
-    def arrived(self) -> None:
-        """All devices are in."""
-        super().arrived()
+    def __init__(self, environment: Any) -> None:
+        super().__init__(environment)
         self._closing = {}
 
     def ask_for_help(self) -> None:

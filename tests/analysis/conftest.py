@@ -9,6 +9,10 @@ from types import ModuleType
 
 import pytest
 
+sys.path.append(
+    str(Path(__file__).parent)
+)  # importlib mode does not make what lies beside the tests importable
+
 
 def load_made() -> ModuleType:
     """tests/analysis/made.py, which is no package's member."""

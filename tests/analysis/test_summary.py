@@ -20,7 +20,7 @@ from loadtest.measure.units import MS, SECOND
 KEYS: dict[str, list[str]] = {
     "": [
         "format", "run", "validity", "connections", "operations", "bandwidth", "reconnection", "verdicts",
-        "availability", "calls", "chats", "upgrade",
+        "availability", "calls", "chats", "upgrade", "steadiness", "stages", "server",
     ],
     "run": [
         "id", "scenario", "transport", "client", "users", "seed", "started", "duration_s", "measured_s",
@@ -30,7 +30,7 @@ KEYS: dict[str, list[str]] = {
     "connections": ["peak", "established", "failed", "server_peak"],
     "operations": [
         "name", "transport", "phase", "expected", "n", "late", "lost", "open", "duplicate", "reordered",
-        "leaked", "failed", "latency_ms", "service_ms", "ci95", "why", "phases_ms",
+        "leaked", "failed", "latency_ms", "service_ms", "why", "phases_ms", "ci95", "tiers",
     ],
     "bandwidth": [
         "transport", "regime", "method", "users", "bytes_sent", "bytes_received", "wire_bytes", "deliveries",
