@@ -1,8 +1,25 @@
 """Which commands are there? Each lives in its own module and imports what is heavy only when it runs."""
 
+import sys
+import traceback
+
 import typer
 
-from loadtest.cli import demo, report, serve
+from loadtest.cli import (
+    bandwidth,
+    calibrate,
+    capacity,
+    check,
+    claims,
+    compare,
+    demo,
+    history,
+    nightly,
+    report,
+    serve,
+)
+
+CRASH = 2
 
 app = typer.Typer(
     name="loadtest",
@@ -21,7 +38,20 @@ def _loadtest() -> None:
 app.command("demo")(demo.demo)
 app.command("serve")(serve.serve)
 app.command("report")(report.report)
+app.command("check")(check.check)
+app.command("compare")(compare.compare)
+app.command("nightly")(nightly.nightly)
+app.command("history")(history.history)
+app.command("claims")(claims.claims)
+app.command("bandwidth")(bandwidth.bandwidth)
+app.command("capacity")(capacity.capacity)
+app.command("calibrate")(calibrate.calibrate)
 
 
 def main() -> None:
-    app()
+    """Run a command. A crash ends with 2, as in Locust: Python's own 1 would read as failures in a run."""
+    try:
+        app()
+    except Exception:
+        traceback.print_exc()
+        sys.exit(CRASH)

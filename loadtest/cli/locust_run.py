@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from loadtest.cli.telling import GITHUB
 from loadtest.measure import run as runs
 
 _POLL_S = 0.2
@@ -41,21 +43,28 @@ def scenario(name: str) -> Path:
 
 
 def run_scenario(
-    name: str, flags: Sequence[str], reports: Path, run_time_s: float, tick: Callable[[float], None]
+    locustfile: Path, flags: Sequence[str], reports: Path, run_time_s: float, tick: Callable[[float], None]
 ) -> Path:
     """Run a scenario for ``run_time_s`` and return its Run directory. ``tick`` hears the seconds that passed.
 
     Ctrl-C cuts the run short: the process writes what it had, and Interrupted names the Run, if there is one.
     Raises RunFailed.
     """
+    name = locustfile.stem
     log = reports / f"{name}.log"
     before = _latest(reports)
-    command = [sys.executable, "-m", "locust", "-f", str(scenario(name)), "--headless", "--only-summary"]
+    command = [sys.executable, "-m", "locust", "-f", str(locustfile), "--headless", "--only-summary"]
     command += ["-t", f"{run_time_s:g}s", "--rt-out", str(reports), *flags]
     reports.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         child = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            # What came out is told by the command that runs it, once for all its runs.
+            env={name: value for name, value in os.environ.items() if name not in GITHUB},
         )
         try:
             _wait(child, run_time_s, tick)

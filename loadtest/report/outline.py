@@ -5,9 +5,12 @@ from __future__ import annotations
 from loadtest.analysis.bandwidth import ACTIVE, IDLE
 from loadtest.analysis.compare import ACTIVE_HOUR, Ratio, compare, main_row, traffic_row
 from loadtest.analysis.summary import OperationRow, Summary
+from loadtest.analysis.verdict import PASS
 from loadtest.measure.operations import Operation
 from loadtest.measure.units import say_bytes, say_ms, say_seconds
+from loadtest.report.sections.verdicts import tally, word
 from loadtest.report.subject import main_operation
+from loadtest.report.verdict_words import say
 from loadtest.report.words import count, plural, times, transport_name
 
 
@@ -22,6 +25,7 @@ def outline(summary: Summary) -> list[str]:
     return [
         f"{validity.state.upper()}: {what}, {length}",
         *(f"  - {reason}" for reason in validity.reasons),
+        *_asked(summary),
         _deliveries(summary),
         _latency(summary),
         _connections(summary),
@@ -29,6 +33,28 @@ def outline(summary: Summary) -> list[str]:
         *_calls(summary),
         *_chats(summary),
         _bytes(summary),
+    ]
+
+
+def outline_verdicts(summary: Summary) -> list[str]:
+    """What a run is believed to be worth, and a line for each thing asked of it."""
+    width = max((len(word(one)) for one in summary.verdicts), default=0)
+    said = [f"  {word(one):<{width}}  {one.name}\n  {'':<{width}}  {say(one)}" for one in summary.verdicts]
+    return [
+        *outline(summary)[: 1 + len(summary.validity.reasons)],
+        *said,
+        f"slo:       {tally(summary.verdicts)}",
+    ]
+
+
+def _asked(summary: Summary) -> list[str]:
+    """``slo:       3 of 4 SLOs kept, 1 broken``, and a line for each that was not kept."""
+    if not summary.verdicts:
+        return []
+    open_ones = [one for one in summary.verdicts if one.state != PASS]
+    return [
+        f"slo:       {tally(summary.verdicts)}",
+        *(f"  - {word(one)}: {one.name}: {say(one)}" for one in open_ones),
     ]
 
 

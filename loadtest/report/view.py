@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from loadtest.analysis.floors import Floors
 from loadtest.analysis.summary import Summary
 from loadtest.measure.run import Run
 from loadtest.report.sections import head
@@ -13,6 +14,7 @@ from loadtest.report.sections.calls import Calls, calls
 from loadtest.report.sections.completeness import Completeness, completeness
 from loadtest.report.sections.connections import ConnectionsSection, connections
 from loadtest.report.sections.devices import Devices, devices
+from loadtest.report.sections.floors import Beneath, beneath
 from loadtest.report.sections.head import Tile, Verdict
 from loadtest.report.sections.health import Health, health
 from loadtest.report.sections.latency import Latency, latency
@@ -20,6 +22,9 @@ from loadtest.report.sections.live_chat import LiveChat, live_chat
 from loadtest.report.sections.ratios import Versus, ratios
 from loadtest.report.sections.reconnection import ReconnectionSection, reconnection
 from loadtest.report.sections.reproduce import Recipe, reproduce
+from loadtest.report.sections.server import Server, server
+from loadtest.report.sections.stages import Stages, stages
+from loadtest.report.sections.verdicts import Verdicts, verdicts
 from loadtest.report.subject import subjects
 
 
@@ -29,9 +34,11 @@ class Page(NamedTuple):
     title: str
     subtitle: list[str]
     verdicts: list[Verdict]
+    asked: Verdicts | None
     tiles: list[Tile]
     versus: list[Versus]
     latency: Latency
+    stages: Stages | None
     completeness: Completeness
     reconnection: ReconnectionSection | None
     calls: Calls | None
@@ -40,20 +47,24 @@ class Page(NamedTuple):
     bandwidth: BandwidthSection
     levels: str
     connections: ConnectionsSection
+    server: Server | None
+    floors: list[Beneath]
     health: Health
     recipes: list[Recipe]
 
 
-def view(runs: Sequence[Run], summaries: Sequence[Summary]) -> Page:
-    """The page of one run, or of several side by side."""
+def view(runs: Sequence[Run], summaries: Sequence[Summary], floors: Sequence[Floors | None] = ()) -> Page:
+    """The page of one run, or of several side by side; floors: of each run, as far as they were measured."""
     shown = subjects(runs, summaries)
     return Page(
         head.title(shown),
         head.subtitle(shown),
         [head.verdict(one) for one in shown],
+        verdicts(shown),
         head.tiles(shown),
         ratios(shown),
         latency(shown),
+        stages(shown),
         completeness(shown),
         reconnection(shown),
         calls(shown),
@@ -62,6 +73,8 @@ def view(runs: Sequence[Run], summaries: Sequence[Summary]) -> Page:
         bandwidth(shown),
         LEVELS,
         connections(shown),
+        server(shown),
+        beneath(shown, floors),
         health(shown),
         reproduce(shown),
     )

@@ -28,7 +28,7 @@ settings = options.read(argparse.Namespace(run_time=60, **given), None)
 header = Header("1f3a5c", "messaging", "2026-11-23T08:15:00+00:00", 0, "boot", None)
 target = Target("http://127.0.0.1:3000", True, True, True, 100)
 manifest = finish.manifest(
-    finish.Ending(header, settings, target, "default", Plan(0), Book(), [], 1, 1.0, True, 0, [])
+    finish.Ending(header, settings, target, "default", Plan(0), Book(), [], 1, 1.0, True, 0, [], [], None)
 )
 print(json.dumps({
     "flags": [[flag.name, flag.default, flag.choices, flag.switch] for flag in options.FLAGS],

@@ -15,11 +15,14 @@ from loadtest.analysis import (
     bystanders,
     figures,
     reconnection,
+    server,
+    stages,
+    steadiness,
     storm,
     summary,
     validity,
 )
-from loadtest.measure import histogram, recorder, rows, run
+from loadtest.measure import histogram, recorder, rows, run, slo
 from loadtest.measure.operations import Operation
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,6 +32,7 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
     "## `manifest.json`": run.Manifest,
     "### `edges`": run.Edges,
     "### `workers`": run.Worker,
+    "### `slos`": slo.Slo,
     "### `series`": recorder.SeriesRow,
     "### `health`": recorder.HealthRow,
     "### `traffic`": recorder.TrafficRow,
@@ -48,6 +52,9 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
     "#### `by_cause` and `by_fault`": reconnection.Breakdown,
     "#### `storms`": storm.Storm,
     "#### `bystanders`": bystanders.Bystanders,
+    "### `stages`": stages.StageRow,
+    "### `server` of the summary": server.ServerFigures,
+    "### `steadiness`": steadiness.Steadiness,
     "### `verdicts`": summary.Verdict,
     "### `availability`": availability.Availability,
 }
@@ -150,7 +157,17 @@ def test_counters_are_those_that_are_counted(table: Any) -> None:
 
 def test_files_are_those_that_are_written(pages: dict[str, str]) -> None:
     tree = pages[PAGE].split("```text\n")[1].split("```")[0]
-    names = {run.MANIFEST, run.INTERVALS, run.CONNECTIONS, run.EXEMPLARS, run.SUMMARY, run.REPORT, run.LATEST}
+    names = {
+        run.MANIFEST,
+        run.INTERVALS,
+        run.CONNECTIONS,
+        run.EXEMPLARS,
+        run.FLOORS,
+        run.SUMMARY,
+        run.JUNIT,
+        run.REPORT,
+        run.LATEST,
+    }
     assert set(re.findall(r"^ +([\w.]+)  ", tree, re.MULTILINE)) == names
     named = re.search(r"^  (\S+)/ ", tree, re.MULTILINE)
     assert named

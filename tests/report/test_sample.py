@@ -9,7 +9,9 @@ import pytest
 
 from loadtest.analysis.summary import encode, summarise
 from loadtest.measure import run as runs
+from loadtest.report.junit import junit
 from loadtest.report.render import render
+from loadtest.report.suite import suite_of
 
 SAMPLE = Path(__file__).parents[2] / "reports" / "sample"
 
@@ -25,6 +27,11 @@ def test_it_is_small() -> None:
 
 def test_its_summary_is_worked_out_again(sample: runs.Run) -> None:
     assert encode(summarise(sample)) == (SAMPLE / runs.SUMMARY).read_bytes()
+
+
+def test_what_ci_is_told_of_it_is_worked_out_again(sample: runs.Run) -> None:
+    suite = suite_of(summarise(sample), sample.manifest.locust_failures)
+    assert junit([suite]) == (SAMPLE / runs.JUNIT).read_bytes()
 
 
 def test_its_page_is_drawn_again(sample: runs.Run) -> None:

@@ -64,13 +64,14 @@ def title(subjects: Sequence[Subject]) -> str:
 
 def subtitle(subjects: Sequence[Subject]) -> list[str]:
     """Users, load, length, target, date: what is common to all runs is said once."""
-    of_each = [_facts(one.summary) for one in subjects]
+    of_each = [facts(one.summary) for one in subjects]
     # By position: what differs stands next to what it differs from.
-    facts = list(dict.fromkeys(fact for alike in zip(*of_each, strict=True) for fact in alike if fact))
-    return [*facts, date(min(one.summary.run.started for one in subjects))]
+    told = list(dict.fromkeys(fact for alike in zip(*of_each, strict=True) for fact in alike if fact))
+    return [*told, date(min(one.summary.run.started for one in subjects))]
 
 
-def _facts(summary: Summary) -> tuple[str, ...]:
+def facts(summary: Summary) -> tuple[str, ...]:
+    """Users, load, length, target."""
     run = summary.run
     return (
         plural(run.users, "user"),
@@ -147,6 +148,14 @@ def tiles(subjects: Sequence[Subject]) -> list[Tile]:
     return [
         Tile(name, [Value(one.label, one.accent, *maker(one)) for one in subjects]) for name, maker in makers
     ]
+
+
+def in_short(subject: Subject) -> tuple[str, str, str]:
+    """(median, p95, lost) of what the run is there for."""
+    row = main_row(subject.summary, main_operation([subject.summary]))
+    if row is None:
+        return UNKNOWN, UNKNOWN, UNKNOWN
+    return say_ms(row.latency_ms.p50), say_ms(row.latency_ms.p95), count(row.late + row.lost)
 
 
 DELIVERED = {

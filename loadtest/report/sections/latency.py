@@ -12,7 +12,7 @@ from loadtest.analysis.spectrum import spectrum
 from loadtest.analysis.summary import OperationRow
 from loadtest.measure.operations import Operation
 from loadtest.measure.plan import Phase
-from loadtest.measure.units import SECOND, say_ms
+from loadtest.measure.units import SECOND, say_between_ms, say_ms
 from loadtest.report import charts
 from loadtest.report.sections.durations import cells
 from loadtest.report.sections.figure import KeyEntry, Picture, fault_key, fault_words, key
@@ -21,6 +21,8 @@ from loadtest.report.table import Cell, Row, Table, table
 from loadtest.report.words import STATISTIC_NAMES, count, plural, tick_percentile
 
 COLUMNS = ["n", *(STATISTIC_NAMES[name] for name in STATISTICS)]
+
+FEW = "carried by few values, or by few seconds of the run: see its interval"
 
 
 class Latency(NamedTuple):
@@ -151,16 +153,21 @@ def _phases(spans: Sequence[timeline.Span]) -> str:
 def _rows(subject: Subject, row: OperationRow) -> list[Row]:
     """From the planned moment, and below it from the sending."""
     heads = [Cell(row.name), *subject.who]
+    why = {name: FEW for name, tier in row.tiers.items() if tier == "low"} | row.why
     found = [
         Row(
             [*heads, Cell("planned moment")],
-            [Cell(count(row.n)), *cells(row.latency_ms, row.why, "", STATISTICS)],
+            [Cell(count(row.n)), *cells(row.latency_ms, why, "", STATISTICS)],
             True,
         )
     ]
+    again = [cell._replace(tone="again") for cell in heads]
+    if row.ci95:
+        ends = [row.ci95.get(name) for name in STATISTICS]
+        intervals = [Cell("" if one is None else say_between_ms(*one), tone="quiet") for one in ends]
+        found.append(Row([*again, Cell("its 95 % interval", tone="quiet")], [Cell(""), *intervals]))
     # A poll is sent when it is due: its service time would repeat the row above.
     if row.service_ms.mean is not None and row.name != Operation.POLL_REQUEST:
-        again = [cell._replace(tone="again") for cell in heads]
         after = [Cell(""), *cells(row.service_ms, row.why, "service_ms.", STATISTICS)]
         found.append(Row([*again, Cell("sending", tone="quiet")], after))
     return found

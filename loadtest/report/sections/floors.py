@@ -1,0 +1,164 @@
+"""How much of what was measured is the harness itself?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from loadtest.analysis.compare import main_row
+from loadtest.analysis.floors import (
+    C0,
+    C1,
+    C2,
+    LIMITED,
+    OF_LIMIT,
+    OF_RESULT,
+    Floor,
+    Floors,
+    beside,
+    tightest_ms,
+)
+from loadtest.analysis.series import Series, measured
+from loadtest.analysis.spectrum import spectrum
+from loadtest.analysis.summary import OperationRow
+from loadtest.measure.units import say_ms, say_rate
+from loadtest.report import charts
+from loadtest.report.sections.figure import KeyEntry, Picture
+from loadtest.report.subject import MAIN, Subject, main_operation
+from loadtest.report.table import Cell, Row, Table, known, table
+from loadtest.report.template import sentence
+from loadtest.report.words import STATISTIC_NAMES, count, plural, transport_name
+
+NAMES = {
+    C0: "C0: kernel and loop",
+    C1: "C1: null server, hardly anybody there",
+    C2: "C2: null server, this load",
+}
+ACCENTS = {C0: "other-3", C1: "other-2", C2: "other-1"}
+SHOWN = ("p50", "p95", "p99")
+WHAT_THEY_ARE = (
+    "C0 is a message that a bare process sends back: from before it is written until all of it was read again. It "
+    "is not halved, since a delivery too goes to a server and from there to its reader. C1 and C2 are runs like "
+    "any other, against a server that only passes on what is said; C1 with ten users, C2 with the load named here."
+)
+RULE = (
+    f"A result may be taken for the server's if C2 has a p99 of at most {100 * OF_RESULT:.0f} % of it, or of at "
+    f"most {100 * OF_LIMIT:.0f} % of what was asked for. Floors are never subtracted."
+)
+
+
+class Result(NamedTuple):
+    """What a run came to: its row, what that is called, its accent, and all of it."""
+
+    row: OperationRow
+    name: str
+    accent: str
+    series: Series
+
+
+class Beneath(NamedTuple):
+    """The section of one run: ``leads`` before the picture, ``sentences`` after the table."""
+
+    leads: list[str]
+    pictures: list[Picture]
+    table: Table
+    sentences: list[str]
+
+
+def beneath(subjects: Sequence[Subject], found: Sequence[Floors | None]) -> list[Beneath]:
+    """One for each run whose floors were measured."""
+    pairs = [(one, floors) for one, floors in zip(subjects, found or [None] * len(subjects), strict=True)]
+    return [_beneath(one, floors) for one, floors in pairs if floors is not None]
+
+
+def _beneath(subject: Subject, floors: Floors) -> Beneath:
+    operation = main_operation([subject.summary])
+    row, series = main_row(subject.summary, operation), measured(subject.run, operation)
+    p99_ms = None if row is None else row.latency_ms.p99
+    said = beside(floors.floors, p99_ms, tightest_ms(subject.run, operation))
+    result = None if row is None else Result(row, MAIN[operation], subject.accent, series)
+    return Beneath(
+        [subject.intro + (sentence(said.says) if not subject.intro else said.says + ".")],
+        _pictures(floors, result, f"floors-{subject.slug}"),
+        _table(floors, result, said.state == LIMITED),
+        [f"{at(floors)} {WHAT_THEY_ARE}", RULE],
+    )
+
+
+def alone(floors: Floors) -> Beneath:
+    """The same without a run."""
+    return Beneath([], _pictures(floors, None, "floors"), _table(floors, None, False), [WHAT_THEY_ARE, RULE])
+
+
+def at(floors: Floors) -> str:
+    """``Measured with 100 users over WebSocket, 6 per minute each, in rooms of 10.``"""
+    return f"Measured with {load_words(floors)}."
+
+
+def load_words(floors: Floors) -> str:
+    """``100 users over WebSocket, 6 per minute each, in rooms of 10``."""
+    load = floors.load
+    rooms = f"rooms of {load.room_size}" if load.room_size.isdigit() else f"rooms {load.room_size}"
+    said = f"{plural(load.users, 'user')} over {transport_name(load.transport)}"
+    if load.devices > 1:
+        said += f" with {load.devices} devices each"
+    said += f", {say_rate(load.rate_per_s)} each, in {rooms}"
+    if load.client != "native":
+        said += f", by the {load.client} client"
+    return said + (f", from {load.processes} processes" if load.processes > 1 else "")
+
+
+def _pictures(floors: Floors, result: Result | None, name: str) -> list[Picture]:
+    shown = [(NAMES[one.name], ACCENTS[one.name], one.series) for one in floors.floors]
+    if result is not None:
+        shown.append((result.name, result.accent, result.series))
+    shown = [one for one in shown if one[2].latency.n]
+    if not shown:
+        return []
+    curves = [charts.Curve(accent, spectrum(series)) for _, accent, series in shown]
+    entries = [KeyEntry(label, accent) for label, accent, _ in shown]
+    entries.append(KeyEntry("beyond what n supports", "ink", "dotted"))
+    title = "The floors at every percentile" if result is None else "The floors beneath the result"
+    said = [
+        f"{label}: median {say_ms(ns / 1e6)}."
+        for label, _, series in shown
+        if (ns := series.latency.quantile(0.5, of=series.expected)) is not None
+    ]
+    return [
+        Picture(
+            title,
+            charts.spectrum_chart(curves, name),
+            " ".join(said),
+            "Both axes are logarithmic. C1, C2 and the result count from the planned moment to receipt.",
+            entries,
+        )
+    ]
+
+
+def _table(floors: Floors, result: Result | None, limited: bool) -> Table:
+    rows = [_floor(one) for one in floors.floors]
+    if result is not None:
+        row = result.row
+        figures = [
+            known(
+                say_ms(getattr(row.latency_ms, name)), row.why.get(name, ""), "bad" if limited else "strong"
+            )
+            for name in SHOWN
+        ]
+        rows.append(
+            Row(
+                [Cell(f"{result.name}, this run", accent=result.accent)],
+                [Cell(count(row.expected)), *figures, Cell("")],
+            )
+        )
+    columns = ["n", *(STATISTIC_NAMES[name] for name in SHOWN), "its generator"]
+    return table("Floors of the harness", ["floor"], columns, rows)
+
+
+TONES = {"valid": "good", "suspect": "warn", "invalid": "bad"}
+
+
+def _floor(one: Floor) -> Row:
+    figures = [known(say_ms(getattr(one, f"{name}_ms")), one.why.get(f"{name}_ms", "")) for name in SHOWN]
+    kept_up = Cell(one.validity, one.reason, TONES.get(one.validity, ""))
+    return Row([Cell(NAMES[one.name], accent=ACCENTS[one.name])], [Cell(count(one.n)), *figures, kept_up])
