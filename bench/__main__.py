@@ -19,11 +19,11 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from bench import codec, events, machine, memory, mixed, recording, storm
+from bench import codec, events, intervals, machine, memory, mixed, recording, storm
 from bench.session import QUICK, BenchError, Part, Refused, Requirement, Session, Sizes, open_session
 from loadtest.cli.embedded import ServerFailed
 
-PARTS = ("events", "memory", "recorder", "ledger", "codec", "server", "mixed", "storm")
+PARTS = ("events", "memory", "recorder", "ledger", "codec", "intervals", "page", "server", "mixed", "storm")
 _WIDTH = 110  # a table cut off by a pipe's 80 columns is no table
 
 
@@ -87,6 +87,8 @@ def _measure(session: Session, wanted: Sequence[str]) -> list[Part]:
         "recorder": recording.measure,
         "ledger": recording.ledger,
         "codec": codec.measure,
+        "intervals": intervals.measure,
+        "page": intervals.page,
         "server": lambda session: events.server(session, native[0] if native else None),
         "mixed": mixed.measure,
         "storm": storm.measure,

@@ -67,6 +67,8 @@ class Sizes(msgspec.Struct, frozen=True):
     storm_s: float = 45.0
     """How long everybody has to come back."""
     drain_s: float = 6.0
+    page_s: int = 600
+    """Measured seconds of the run whose intervals and page are timed; nobody waits for them."""
 
 
 QUICK = Sizes(
@@ -82,6 +84,7 @@ QUICK = Sizes(
     calm_s=2.0,
     storm_s=10.0,
     drain_s=3.0,
+    page_s=60,
 )
 
 

@@ -100,6 +100,15 @@ class Hearing(msgspec.Struct, frozen=True):
         return self.sent_ns + self.heard_ns + self.taken_ns
 
 
+class Rendering(msgspec.Struct, frozen=True):
+    """What one ``loadtest report`` took. cpu_s: user and system time. peak_bytes: of memory, at its most."""
+
+    elapsed_s: float
+    cpu_s: float
+    peak_bytes: int
+    page_bytes: int
+
+
 def given() -> Task:
     """The task of this process."""
     return msgspec.json.decode(os.environ[VARIABLE], type=Task)

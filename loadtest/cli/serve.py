@@ -8,13 +8,22 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 if TYPE_CHECKING:
+    from socket import socket
+
     from loadtest.targets.reference.settings import Settings
 
 USAGE = 2
+REFERENCE, NODE, NULL = TARGETS = ("reference", "node", "null")
 
 
 def serve(
-    target: Annotated[str, typer.Option(help="Which server: reference.")] = "reference",
+    target: Annotated[
+        str,
+        typer.Option(
+            help="Which server: reference, node (the same contract on Node's Socket.IO), "
+            "or null (passes on and does nothing else)."
+        ),
+    ] = "reference",
     bind: Annotated[str | None, typer.Option(help="Address to listen on (127.0.0.1; env BIND).")] = None,
     port: Annotated[int | None, typer.Option(help="Port; 0 picks a free one (3000; env PORT).")] = None,
     rate_limit: Annotated[
@@ -41,8 +50,10 @@ def serve(
     ] = False,
 ) -> None:
     """Run a server that keeps the contract, until Ctrl-C."""
-    if target != "reference":
-        _fail(f"unknown target {target}: the only one is reference")
+    if target not in TARGETS:
+        _fail(f"unknown target {target}: there are {', '.join(TARGETS[:-1])} and {TARGETS[-1]}")
+    if target == NULL and no_websocket:
+        _fail("--target null has no HTTP polling, so nothing would be left of it without WebSocket")
     given = {
         "BIND": bind,
         "PORT": port,
@@ -55,11 +66,13 @@ def serve(
     environment = {**os.environ, **overrides}
     if through_faults:
         _run_through_faults(environment, target)
+    elif target == NODE:
+        _become_node(environment)
     else:
-        _run(environment)
+        _run(environment, target)
 
 
-def _run(environment: Mapping[str, str]) -> None:
+def _run(environment: Mapping[str, str], target: str) -> None:
     from loadtest.targets.reference import server
 
     settings = _settings(environment)
@@ -70,7 +83,44 @@ def _run(environment: Mapping[str, str]) -> None:
     except OSError as bad:
         _fail(f"cannot listen on {settings.bind}: {bad}")
     host, port = _host(settings.bind), listener.getsockname()[1]
-    server.serve(settings, listener, lambda: _announce(settings, f"http://{host}:{port}"))
+    url = f"http://{host}:{port}"
+    if target == NULL:
+        _serve_null(environment, settings, listener, url)
+    else:
+        server.serve(settings, listener, lambda: _announce(settings, url))
+
+
+def _serve_null(environment: Mapping[str, str], settings: "Settings", listener: "socket", url: str) -> None:
+    from loadtest.targets.null import server
+    from loadtest.targets.reference.settings import SettingsError
+
+    try:
+        held_back_ns = server.delay_ns(environment)
+    except SettingsError as bad:
+        _fail(*bad.faults)
+    server.serve(settings, held_back_ns, listener, lambda: _announce_null(url, held_back_ns))
+
+
+def _install_node() -> None:
+    """The proxy would not wait as long for the server behind it, nor say as clearly what is missing."""
+    from loadtest.targets.node import server
+    from loadtest.targets.node.install import NodeMissing
+
+    try:
+        server.ready()
+    except NodeMissing as missing:
+        _fail(str(missing))
+
+
+def _become_node(environment: Mapping[str, str]) -> NoReturn:
+    from loadtest.targets.node import server
+    from loadtest.targets.node.install import NodeMissing
+
+    _settings(environment)  # what is wrong is said before anything is installed
+    try:
+        server.become(environment)
+    except NodeMissing as missing:
+        _fail(str(missing))
 
 
 def _run_through_faults(environment: Mapping[str, str], target: str) -> NoReturn:
@@ -86,6 +136,8 @@ def _run_through_faults(environment: Mapping[str, str], target: str) -> NoReturn
             "use --bind 127.0.0.1, or leave the flag out"
         )
     settings = _settings(environment)
+    if target == NODE:
+        _install_node()
     try:
         listener = Listener(settings.bind, settings.port)
         controls = control.listen(0)
@@ -132,6 +184,14 @@ def _announce(settings: "Settings", url: str, fault_control: str | None = None) 
         print(f"fault control: {fault_control}")
     print(f"try: locust -f scenarios/messaging.py -H {url}")
     print(f"rate limit: {limit}; test hooks: {hooks}{websocket}", flush=True)
+
+
+def _announce_null(url: str, held_back_ns: int) -> None:
+    held_back = f", {held_back_ns / 1e6:g} ms late" if held_back_ns else ""
+    print(f"listening on {url}")
+    print(f"try: locust -f scenarios/messaging.py -H {url}")
+    print(f"null server: lets everybody in, passes on what is said to a room{held_back}, and keeps nothing")
+    print("rate limit: none; no HTTP polling", flush=True)
 
 
 def _fail(*lines: str) -> NoReturn:

@@ -83,19 +83,32 @@ class Header(Table, frozen=True, kw_only=True):
 
 
 class Headers(Table, frozen=True, kw_only=True):
-    """The headers of every request of a polling user, in order, as a library or as a browser sends them."""
+    """The headers of every request of a polling user, in order, as a library or as a browser sends them.
+
+    preflight: those of the OPTIONS request by which a browser asks whether a page of another origin may send a
+    request at all. Empty: the page comes from the server itself, and nobody asks.
+    """
 
     library: tuple[Header, ...]
     browser: tuple[Header, ...]
+    preflight: Annotated[tuple[Header, ...], Given("method", "names")] = ()
 
     def lines(self, kind: Literal["library", "browser"], variables: Variables) -> list[tuple[str, str]]:
         """Names and values, in order."""
         chosen = self.library if kind == "library" else self.browser
         return [(header.name, header.value.render(variables)) for header in chosen]
 
+    def asking(self, method: str, names: str, variables: Variables) -> list[tuple[str, str]]:
+        """Names and values of a preflight for a request of that method with these headers, in order."""
+        known = {**variables, "method": method, "names": names}
+        return [(header.name, header.value.render(known)) for header in self.preflight]
+
     def problems(self) -> Iterator[tuple[str, str]]:
         """As in Table."""
-        for kind, chosen in (("library", self.library), ("browser", self.browser)):
+        lists = [("library", self.library), ("browser", self.browser)]
+        if self.preflight:
+            lists.append(("preflight", self.preflight))
+        for kind, chosen in lists:
             if not any(header.name.lower() == "host" for header in chosen):
                 yield kind, 'no Host among the headers, HTTP/1.1 needs ["Host", "${host}"]'
 

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(170)]
 
 
-PARTS = ("events", "memory", "recorder", "ledger", "codec", "server")
+PARTS = ("events", "memory", "recorder", "ledger", "codec", "intervals", "page", "server")
 RUNS = ("mixed", "storm")
 
 Bench = tuple[str, dict[str, Any]]
@@ -101,6 +101,9 @@ def test_each_requirement_has_a_verdict(bench: Bench) -> None:
         "memory",
         "recorder",
         "ledger",
+        "intervals",
+        "page",
+        "page",
         "server",
     ]
     for one in requirements:
@@ -116,6 +119,16 @@ def test_a_delivery_costs_what_its_parts_cost(bench: Bench) -> None:
         assert min(sent, told, heard, taken) > 0
         assert one["ledger_ns"] == pytest.approx(sent + told + taken)
         assert one["whole_ns"] == pytest.approx(sent + heard + taken)
+
+
+def test_a_series_and_a_page_of_a_run_that_nobody_waited_for(bench: Bench) -> None:
+    parts = bench[1]["parts"]
+    assert parts["intervals"]["samples"] == 60 * 1667
+    assert min(parts["intervals"]["seconds"].values()) > 0
+    page = parts["page"]
+    assert page["page_bytes"] > 50_000
+    assert page["peak_bytes"] > 50e6, "that of the report, not of what started it"
+    assert page["cpu_s"] > 0 and page["elapsed_s"] > 0
 
 
 def test_everybody_did_everything_at_once(runs: Bench) -> None:

@@ -233,7 +233,15 @@ def test_headers_are_realistic(default: Contract) -> None:
         assert lines[0] == ("Host", "127.0.0.1:3000")
         assert ("Authorization", "Bearer jwt") in lines
         assert len({name.lower() for name, _ in lines}) == len(lines)
-    assert ("Referer", "http://127.0.0.1:3000/") in browser
+    assert ("Referer", "http://app.example/") in browser
+    asking = default.headers.asking("GET", "authorization", variables)
+    assert asking[0] == ("Host", "127.0.0.1:3000")
+    assert {name: value for name, value in browser if name in ("Origin", "User-Agent")}.items() <= dict(
+        asking
+    ).items()
+    assert ("Access-Control-Request-Method", "GET") in asking
+    assert ("Access-Control-Request-Headers", "authorization") in asking
+    assert not any(name == "Authorization" for name, _ in asking)
     sizes = [sum(len(f"{name}: {value}\r\n") for name, value in lines) for lines in (library, browser)]
     assert 150 < sizes[0] < 250  # bytes, with a token of three
     assert 500 < sizes[1] < 800

@@ -75,11 +75,15 @@ def test_the_demo_leaves_one_page_and_no_server(tmp_path: Path) -> None:
     code = program.wait(patience_s=200)
     lines = [line for line in program.output.splitlines() if line.strip()]
     assert code in (0, 5), program.output
-    assert [line.partition(":")[0] for line in lines[-6:] if not line.startswith("  - ")][-2:] == [
+    until_page = lines[: lines.index(f"page: {out / 'demo.html'}") + 1]
+    assert [line.partition(":")[0] for line in until_page[-6:] if not line.startswith("  - ")][-2:] == [
         "idle",
         "page",
     ]
-    assert lines[-1] == f"page: {out / 'demo.html'}"
+    told = [line for line in lines if line.startswith(("CONFIRMED", "REFUTED", "INCONCLUSIVE"))]
+    assert len(told) == 11, "a line for each claim"
+    assert lines[-1] == f"page: {out / 'demo-claims.html'}"
+    assert "Only what these runs can tell" in (out / "demo-claims.html").read_text(encoding="utf-8")
     page = (out / "demo.html").read_text(encoding="utf-8")
     assert "Side by side" in page
     found = sorted(one.name.rpartition("-")[0].split("-", 1)[1] for one in out.glob("2*"))

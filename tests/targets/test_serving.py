@@ -45,9 +45,9 @@ def test_a_taken_port_is_one_line_and_exit_2(server: Any) -> None:
 
 
 def test_an_unknown_target_is_one_line_and_exit_2() -> None:
-    result = loadtest("serve", "--target", "node")
+    result = loadtest("serve", "--target", "deno")
     assert (result.returncode, result.stderr.count("\n")) == (2, 1)
-    assert "unknown target node" in result.stderr
+    assert "unknown target deno: there are reference, node and null" in result.stderr
 
 
 def test_an_address_of_another_machine_is_one_line_and_exit_2() -> None:

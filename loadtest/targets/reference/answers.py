@@ -70,9 +70,12 @@ def http_app(routes: list[Route], cors_origin: str) -> Starlette:
         allow_headers=["Authorization", "Content-Type", "If-None-Match"],
         expose_headers=["ETag", "Retry-After"],
     )
-    return Starlette(
+    application = Starlette(
         routes=routes, middleware=[cors], exception_handlers={404: _no_such_route, 405: _no_such_route}
     )
+    # A slash too many would be sent elsewhere; the contract knows no other answer than 404.
+    application.router.redirect_slashes = False
+    return application
 
 
 def whole_parameter(request: Request, name: str, default: int, lowest: int, highest: int) -> int:

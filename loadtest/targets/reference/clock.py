@@ -12,8 +12,15 @@ SECOND = 1_000_000_000
 
 
 class Clock:
-    def __init__(self) -> None:
-        self._offset = time.time_ns() - time.monotonic_ns()
+    """`rate`: how many seconds pass in one. Tests let a minute pass in a second."""
+
+    def __init__(self, rate: int = 1) -> None:
+        self._rate = rate
+        self._offset = time.time_ns() - time.monotonic_ns() * rate
 
     def now_ns(self) -> int:
-        return time.monotonic_ns() + self._offset
+        return time.monotonic_ns() * self._rate + self._offset
+
+    def wait_s(self, ns: int) -> float:
+        """Real seconds until `ns` of this clock have passed."""
+        return ns / (SECOND * self._rate)

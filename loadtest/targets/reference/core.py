@@ -41,7 +41,7 @@ class Core:
     @staticmethod
     def build(settings: Settings) -> "Core":
         boot = secrets.token_hex(4)
-        clock, counters = Clock(), Counters()
+        clock, counters = Clock(settings.clock_rate), Counters()
         rooms, faults = Rooms[Session](), Faults[Delivery]()
         message_feeds = Feeds(boot, "m")
         return Core(

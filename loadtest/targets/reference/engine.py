@@ -54,24 +54,33 @@ def text_frame(text: bytes) -> bytes:
     return b"\x81\x7f" + size.to_bytes(8, "big") + text
 
 
+def _text_of(frame: bytes) -> bytes:
+    """What `text_frame` made the frame of."""
+    return frame[{126: 4, 127: 10}.get(frame[1], 2) :]
+
+
 class Wire:
     """The WebSocket under a connection: uvicorn's sans-IO protocol object and its transport.
 
-    Frames written here pass by the protocol's own output buffer, which is empty between its calls, and
-    need no compression, which the server never negotiates.
+    Frames written here pass by the protocol's own output buffer, which is empty between its calls. Where
+    the peer and we agreed to compress, the protocol makes them anew: each connection has a state of its own.
     """
 
-    __slots__ = ("_protocol", "_websocket")
+    __slots__ = ("_compresses", "_protocol", "_websocket")
 
     def __init__(self, websocket: Any) -> None:
         self._websocket = websocket
         # The ASGI send callable is a bound method of the protocol.
         self._protocol = websocket.asgi_send.__self__
+        self._compresses = bool(self._protocol.conn.extensions)
 
     def write(self, frame: bytes) -> bool:
         protocol = self._protocol
         if protocol.close_sent or protocol.transport.is_closing():
             return False
+        if self._compresses:
+            protocol.conn.send_text(_text_of(frame))
+            frame = b"".join(protocol.conn.data_to_send())
         protocol.transport.write(frame)
         return True
 

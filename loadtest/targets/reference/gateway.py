@@ -9,7 +9,7 @@ import msgspec
 import socketio
 
 from loadtest.targets.reference.actions import SOCKET_SCOPES, Actions
-from loadtest.targets.reference.clock import MS
+from loadtest.targets.reference.clock import MS, SECOND
 from loadtest.targets.reference.core import Core
 from loadtest.targets.reference.domains import Domains
 from loadtest.targets.reference.engine import Outgoing
@@ -22,7 +22,7 @@ from loadtest.targets.reference.sessions import Actor, Session
 from loadtest.targets.reference.settings import RATE_WINDOW_MS
 from loadtest.targets.reference.tokens import Claims
 
-AUTHENTICATE_WITHIN_S = 10.0
+AUTHENTICATE_WITHIN_NS = 10 * SECOND
 log = logging.getLogger("loadtest.reference")
 
 
@@ -70,7 +70,7 @@ class Gateway:
             asyncio.get_running_loop().call_soon(self._fanout.to_session, session, "authenticated", hello)
         else:
             session.deadline = asyncio.get_running_loop().call_later(
-                AUTHENTICATE_WITHIN_S, self._disconnect_soon, session
+                self._clock.wait_s(AUTHENTICATE_WITHIN_NS), self._disconnect_soon, session
             )
         self.sessions[sid] = session
         return True

@@ -8,7 +8,9 @@ import ipaddress
 import resource
 import signal
 import socket
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from typing import Any
 
 import uvicorn
 
@@ -49,16 +51,28 @@ def listen(settings: Settings) -> socket.socket:
 
 def serve(settings: Settings, listener: socket.socket, ready: Callable[[], None]) -> None:
     """Serves until SIGTERM or SIGINT, then returns; `ready` is called once connections are accepted."""
+    application = Application(settings)
+    run(application, settings, listener, ready, lambda: keep_house(application), application.gateway.close)
+
+
+def run(
+    application: Callable[..., Any],
+    settings: Settings,
+    listener: socket.socket,
+    ready: Callable[[], None],
+    keep: Callable[[], Coroutine[Any, Any, None]],
+    close: Callable[[], Awaitable[None]],
+) -> None:
+    """Serves any ASGI application so. `keep` runs beside it until the end, when `close` ends its sessions."""
     raise_file_limit()
     # A full collection walks every message kept: rare and late instead of 100 ms in the middle of a
     # measurement.
     gc.set_threshold(50_000, 20, 100)
-    application = Application(settings)
     config = uvicorn.Config(
         application,
         http="httptools",
         ws="websockets-sansio",
-        ws_per_message_deflate=False,
+        ws_per_message_deflate=settings.websocket_compression,
         # Engine.IO has heartbeats of its own; a second kind would blur what is measured.
         ws_ping_interval=None,
         ws_max_size=settings.max_http_buffer_bytes,
@@ -72,7 +86,7 @@ def serve(settings: Settings, listener: socket.socket, ready: Callable[[], None]
         timeout_keep_alive=65,
         timeout_graceful_shutdown=1,
     )
-    server = _Server(config, application, ready)
+    server = _Server(config, ready, keep, close)
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(server.serve(sockets=[listener]))
 
@@ -88,10 +102,17 @@ class _Server(uvicorn.Server):
     """uvicorn's server, which ends quietly with exit code 0 on a signal, and promptly even with open
     sockets."""
 
-    def __init__(self, config: uvicorn.Config, application: Application, ready: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        ready: Callable[[], None],
+        keep: Callable[[], Coroutine[Any, Any, None]],
+        close: Callable[[], Awaitable[None]],
+    ) -> None:
         super().__init__(config)
-        self._application = application
         self._ready = ready
+        self._keep = keep
+        self._close = close
         self._housekeeping: asyncio.Task[None] | None = None
 
     @contextlib.contextmanager
@@ -107,14 +128,14 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        self._housekeeping = asyncio.create_task(keep_house(self._application))
+        self._housekeeping = asyncio.create_task(self._keep())
         gc.freeze()
         self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self._housekeeping is not None:
             self._housekeeping.cancel()
-        await self._application.gateway.close()
+        await self._close()
         await super().shutdown(sockets)
 
 
@@ -122,16 +143,16 @@ async def keep_house(application: Application) -> None:
     """Every 50 ms: how late is the loop, what has come due? Every 30 s: whom may we forget?"""
     core = application.core
     clock = core.clock
-    due_ns = clock.now_ns() + TICK_NS
-    sweep_ns = due_ns + SWEEP_NS
+    due_ns = time.monotonic_ns() + TICK_NS
+    sweep_ns = clock.now_ns() + SWEEP_NS
     while True:
-        await asyncio.sleep(max(0, due_ns - clock.now_ns()) / SECOND)
-        now_ns = clock.now_ns()
-        core.counters.lagged(max(0, now_ns - due_ns))
+        await asyncio.sleep(max(0, due_ns - time.monotonic_ns()) / SECOND)
+        woke_ns, now_ns = time.monotonic_ns(), clock.now_ns()
+        core.counters.lagged(max(0, woke_ns - due_ns))
         application.domains.tick(now_ns)
         if now_ns >= sweep_ns:
             for feeds in core.feeds:
                 feeds.forget_silent(now_ns)
             application.rest.forget_idle_windows()
             sweep_ns = now_ns + SWEEP_NS
-        due_ns = now_ns + TICK_NS
+        due_ns = woke_ns + TICK_NS

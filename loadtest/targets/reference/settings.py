@@ -34,6 +34,7 @@ class Settings:
     ping_interval_s: float = 25.0
     ping_timeout_s: float = 20.0
     max_http_buffer_bytes: int = 1_000_000
+    websocket_compression: bool = False
     cors_origin: str = "*"
     token_secret: str = DEVELOPMENT_SECRET
     test_hooks_wanted: bool = True
@@ -44,6 +45,7 @@ class Settings:
     livechat_assign: str = "auto"
     visitor_grace_s: float = 60.0
     fault_control: str = ""
+    clock_rate: int = 1
 
     @property
     def on_loopback(self) -> bool:
@@ -62,9 +64,11 @@ class Settings:
     @staticmethod
     def from_environment(environment: Mapping[str, str]) -> "Settings":
         """Reads PORT, BIND, ENABLE_WEBSOCKET, RATE_LIMIT, RATE_LIMIT_SCOPE, PING_INTERVAL, PING_TIMEOUT
-        (seconds), MAX_HTTP_BUFFER_SIZE, CORS_ORIGIN, TOKEN_SECRET, TEST_HOOKS; RING_TIMEOUT, PARTY_GRACE,
-        PRESENCE_GRACE, VISITOR_GRACE (seconds), PRESENCE_BROADCAST, LIVECHAT_ASSIGN; FAULT_CONTROL (the
-        URL of a fault proxy that stands in front). Raises SettingsError with all faults."""
+        (seconds), MAX_HTTP_BUFFER_SIZE, WEBSOCKET_COMPRESSION (agree to permessage-deflate), CORS_ORIGIN,
+        TOKEN_SECRET, TEST_HOOKS; RING_TIMEOUT, PARTY_GRACE, PRESENCE_GRACE, VISITOR_GRACE (seconds),
+        PRESENCE_BROADCAST, LIVECHAT_ASSIGN; FAULT_CONTROL (the URL of a fault proxy that stands in front);
+        CLOCK_RATE (seconds that pass in one, so that a test need not wait). Raises SettingsError with all
+        faults."""
         read = _Reader(environment)
         settings = Settings(
             port=read.whole("PORT", 3000, 0, 65_535),
@@ -75,6 +79,7 @@ class Settings:
             ping_interval_s=read.seconds("PING_INTERVAL", 25.0),
             ping_timeout_s=read.seconds("PING_TIMEOUT", 20.0),
             max_http_buffer_bytes=read.whole("MAX_HTTP_BUFFER_SIZE", 1_000_000, 1_000, 1_000_000_000),
+            websocket_compression=read.switch("WEBSOCKET_COMPRESSION", False),
             cors_origin=read.text("CORS_ORIGIN", "*"),
             token_secret=read.text("TOKEN_SECRET", DEVELOPMENT_SECRET),
             test_hooks_wanted=read.switch("TEST_HOOKS", True),
@@ -85,6 +90,7 @@ class Settings:
             livechat_assign=read.choice("LIVECHAT_ASSIGN", ASSIGNMENTS),
             visitor_grace_s=read.seconds("VISITOR_GRACE", 60.0),
             fault_control=read.text("FAULT_CONTROL", ""),
+            clock_rate=read.whole("CLOCK_RATE", 1, 1, 1000),
         )
         faults = read.faults + _contradictions(settings)
         if faults:
@@ -101,6 +107,8 @@ def _contradictions(settings: Settings) -> list[str]:
             f"BIND={settings.bind} is reachable from elsewhere and the development token secret is public: "
             "set TOKEN_SECRET, or bind 127.0.0.1"
         )
+    if settings.clock_rate != 1 and not settings.test_hooks:
+        faults.append("CLOCK_RATE is for tests: it needs the test hooks")
     return faults
 
 
