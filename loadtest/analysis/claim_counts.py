@@ -8,17 +8,15 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from loadtest.analysis.availability import DEADLINE_S, availability
-from loadtest.analysis.backoff import backoff
+from loadtest.analysis.backoff import TOLERANCE_NS, bands
 from loadtest.analysis.certainty import fan_out, independent
 from loadtest.analysis.claim_estimates import (
     Arms,
     Asked,
     Each,
     Estimate,
-    all_together,
     counted,
     nothing,
-    of_trials,
     share,
 )
 from loadtest.analysis.claim_latency import own_device
@@ -26,7 +24,6 @@ from loadtest.analysis.drops import Loss, losses, numbered, parameter
 from loadtest.analysis.figures import count_above
 from loadtest.analysis.quantile_intervals import share_interval
 from loadtest.analysis.series import measured, measured_seconds, total
-from loadtest.analysis.server import server_figures
 from loadtest.analysis.verdict import COUNT, MS_UNIT, SHARE
 from loadtest.measure.operations import Operation
 from loadtest.measure.plan import Phase
@@ -34,7 +31,6 @@ from loadtest.measure.rows import GAVE_UP, RECOVERED, SeriesRow
 from loadtest.measure.run import Run
 from loadtest.measure.units import SECOND
 
-PER_HOUR = "percent per hour"
 _AWAY = (Operation.MESSAGE_RESYNC,)
 
 
@@ -77,15 +73,41 @@ def rejoined(asked: Asked, arms: Arms) -> Estimate:
 
 
 def in_band(asked: Asked, arms: Arms) -> Estimate:
-    """Waits before an attempt that lie in the band of the documented policy; before one of them, or before any."""
+    """Waits before an attempt that lie in the band of the documented policy; before one of them, or before any.
+
+    An attempt that the generator itself began late says nothing of the policy, and is left out.
+    """
+    which = "attempts" if asked.attempt is None else f"attempts of number {asked.attempt}"
+    late = 0
 
     def count(run: Run) -> tuple[int, int]:
-        rows = [row for row in backoff(run, losses(run).counted) if asked.attempt in (None, row.attempt)]
-        known = [(round(row.in_band * row.n), row.n) for row in rows if row.in_band is not None]
-        return sum(hits for hits, _ in known), sum(n for _, n in known)
+        nonlocal late
+        in_order, behind = _waits(run, asked.attempt)
+        late += behind
+        return sum(in_order), len(in_order)
 
-    which = "attempts" if asked.attempt is None else f"attempts of number {asked.attempt}"
-    return _pooled(asked, arms, count, which, which.replace("attempts", "waits", 1) + " in band")
+    found = _pooled(asked, arms, count, which, which.replace("attempts", "waits", 1) + " in band")
+    if not late:
+        return found
+    left_out = f"{late:,} that the generator itself began late are left out"
+    return found._replace(detail=f"{found.detail}; {left_out}" if found.detail else left_out)
+
+
+def _waits(run: Run, attempt: int | None) -> tuple[list[bool], int]:
+    """(whether each wait lies in its band, how many began late by the generator's own fault)."""
+    policy, late = bands(run), 0
+    hits: list[bool] = []
+    for loss in losses(run).counted:
+        for number, one in numbered(loss.drop.tries):
+            band_s = policy.of(number) if policy is not None and attempt in (None, number) else None
+            if band_s is None:
+                continue
+            if one.late_ns > TOLERANCE_NS:
+                late += 1
+                continue
+            low_ns, high_ns = (edge_s * SECOND for edge_s in band_s)
+            hits.append(low_ns - TOLERANCE_NS <= one.waited_ns <= high_ns + TOLERANCE_NS)
+    return hits, late
 
 
 def attempts_most(asked: Asked, arms: Arms) -> Estimate:
@@ -222,74 +244,3 @@ def longest_gap(asked: Asked, arms: Arms) -> Estimate:
     if not known or not drops:
         return nothing(MS_UNIT, "nobody was cut off", each)
     return counted(max(known), MS_UNIT, each, f"the longest of {drops:,} outages")
-
-
-# -- the server, and its limit ----------------------------------------------------------------------------
-
-
-def memory(asked: Asked, arms: Arms) -> Estimate:
-    """How fast the server's memory grew, in percent of it per hour."""
-    single, each = [], []
-    for run in runs_of(asked, arms):
-        told = server_figures(run)
-        slope = None if told is None else told.rss_percent_per_hour
-        each.append(Each(run.path.name, "memory, %/h", slope, PER_HOUR))
-        if told is None or slope is None:
-            why = "the server did not tell its memory" if told is None else told.why["rss_percent_per_hour"]
-            return nothing(PER_HOUR, why, each, "a longer run would decide it")
-        low, high = told.ci95["rss_percent_per_hour"]
-        single.append(Estimate(slope, low, high, 0.05, PER_HOUR))
-    values = [one.value for one in single if one.value is not None]
-    return of_trials(asked, values, PER_HOUR, each) or all_together(asked, single, each)
-
-
-def processed(asked: Asked, arms: Arms) -> Estimate:
-    """Messages that the server took on a socket, with the probe that proved its return; 110 were sent."""
-    return _limited(asked, arms, refused=False, after=False)
-
-
-def refused(asked: Asked, arms: Arms) -> Estimate:
-    """Messages that it refused."""
-    return _limited(asked, arms, refused=True, after=False)
-
-
-def processed_after(asked: Asked, arms: Arms) -> Estimate:
-    """The same on the socket after the drop."""
-    return _limited(asked, arms, refused=False, after=True)
-
-
-def refused_after(asked: Asked, arms: Arms) -> Estimate:
-    """The same on the socket after the drop."""
-    return _limited(asked, arms, refused=True, after=True)
-
-
-def _limited(asked: Asked, arms: Arms, refused: bool, after: bool) -> Estimate:
-    """Per talker, of whom there is one in each room of two."""
-    column = ("refused" if refused else "processed") + (" after the drop" if after else "")
-    each: list[Each] = []
-    for run in runs_of(asked, arms):
-        drops = losses(run).counted
-        if after and not drops:
-            return nothing(COUNT, "no connection was cut", each)
-        talkers = max(1, run.manifest.users // 2)
-        edge = min((loss.drop.at_ns for loss in drops), default=run.manifest.edges.ended_ns) // SECOND
-        rows = [
-            row
-            for row in run.series
-            if row.operation == Operation.MESSAGE_ACK and (row.second >= edge) is after
-        ]
-        n = sum(row.failed if refused else row.latency.n for row in rows)
-        if after and not refused:
-            # Half of the probes are of those who talk, and count in their minute.
-            n += sum(loss.drop.proven for loss in drops) // 2
-        each.append(Each(run.path.name, column, n / talkers, COUNT))
-    values = [one.value for one in each if one.value is not None]
-    if not values:
-        return nothing(COUNT, "there is no trial", each)
-    # The one that is farthest from what was claimed speaks for all.
-    worst = max(values, key=lambda value: abs(value - asked.limit))
-    return counted(
-        worst,
-        each=each,
-        detail=f"on each socket, in {len(values)} runs" if len(values) > 1 else "on each socket",
-    )

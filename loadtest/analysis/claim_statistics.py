@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from loadtest.analysis import claim_bandwidth as bandwidth
 from loadtest.analysis import claim_counts as counts
+from loadtest.analysis import claim_server as server
 from loadtest.analysis.claim_estimates import Arms, Asked, Estimate, Estimator, nothing
 from loadtest.analysis.claim_latency import latency, own_latency, ratio_of
 from loadtest.analysis.verdict import COUNT, MS_UNIT, RATIO, SHARE
@@ -61,11 +62,11 @@ STATISTICS: dict[str, Statistic] = {
     "second_device_p95_ms": Statistic(own_latency, MS_UNIT, "p95 to the other device, {arms}"),
     "connect_share": Statistic(counts.connected, SHARE, "connects that worked, {arms}"),
     "unprovoked_drops": Statistic(counts.unprovoked, COUNT, "unprovoked drops, {arms}"),
-    "memory_percent_per_hour": Statistic(counts.memory, counts.PER_HOUR, "memory growth, {arms}"),
-    "processed_count": Statistic(counts.processed, COUNT, "processed, {arms}"),
-    "refused_count": Statistic(counts.refused, COUNT, "refused, {arms}"),
-    "processed_after_reconnect": Statistic(counts.processed_after, COUNT, "processed after a drop, {arms}"),
-    "refused_after_reconnect": Statistic(counts.refused_after, COUNT, "refused after a drop, {arms}"),
+    "memory_percent_per_hour": Statistic(server.memory, server.PER_HOUR, "memory growth, {arms}"),
+    "processed_count": Statistic(server.processed, COUNT, "processed, {arms}"),
+    "refused_count": Statistic(server.refused, COUNT, "refused, {arms}"),
+    "processed_after_reconnect": Statistic(server.processed_after, COUNT, "processed after a drop, {arms}"),
+    "refused_after_reconnect": Statistic(server.refused_after, COUNT, "refused after a drop, {arms}"),
 }
 
 

@@ -15,7 +15,8 @@ import typer
 if TYPE_CHECKING:
     from loadtest.analysis.bandwidth_surface import Surface
     from loadtest.analysis.verdict import Verdict
-    from loadtest.cli.bandwidth_grid import Outcome, Plan
+    from loadtest.cli.bandwidth_grid import Outcome
+    from loadtest.cli.bandwidth_points import Plan
 
 USAGE, RUN_INVALID, PASS = 2, 5, 0
 RECORD = "bandwidth.json"
@@ -63,7 +64,8 @@ def bandwidth(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON, nothing else.")] = False,
 ) -> None:
     """Bytes of WebSocket, long polling and interval polling: connecting, talking at several rates, idle."""
-    from loadtest.cli.bandwidth_grid import GridError, NothingMeasured, Plan, seconds
+    from loadtest.cli.bandwidth_grid import GridError, NothingMeasured, seconds
+    from loadtest.cli.bandwidth_points import Plan
     from loadtest.measure.run import RunError, check_writable
     from loadtest.measure.units import say_seconds
 
@@ -123,7 +125,8 @@ def judge(outcome: Outcome, claim_percent: float = CLAIM) -> Comparison:
     from loadtest.analysis.bandwidth_claim import saving_verdict
     from loadtest.analysis.bandwidth_model import UnweighedError, models
     from loadtest.analysis.bandwidth_surface import surface
-    from loadtest.cli.bandwidth_grid import ROOM, GridError
+    from loadtest.cli.bandwidth_grid import GridError
+    from loadtest.cli.bandwidth_points import ROOM
 
     try:
         drawn = surface(outcome.costs, models(outcome.weighed, ROOM), claim_percent / 100)
@@ -180,7 +183,7 @@ def _notes(outcome: Outcome) -> list[str]:
 
 def _told(place: Place, plan: Plan, found: Comparison, claim: float) -> Any:
     from loadtest.analysis.bandwidth_model import models
-    from loadtest.cli.bandwidth_grid import PAYLOAD_BYTES, ROOM, USERS
+    from loadtest.cli.bandwidth_points import PAYLOAD_BYTES, ROOM, USERS
     from loadtest.report.bandwidth_page import Told
     from loadtest.report.words import plural
 

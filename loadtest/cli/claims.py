@@ -84,6 +84,7 @@ def _run(session: Session, asked: Sequence[Claim], flags: Sequence[str], quiet: 
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from loadtest.cli.claims_run import grid_seconds, jobs, run, run_grid, scarce
+    from loadtest.cli.experiments import GRID
 
     experiments = [one.experiment for one in asked]
     todo = [job for job in jobs(session, experiments) if not _done(session, job)]
@@ -99,7 +100,7 @@ def _run(session: Session, asked: Sequence[Claim], flags: Sequence[str], quiet: 
             progress.update(bar, completed=passed_s, description=what)
 
         whole = run(session, todo, flags, hear)
-        if whole and grid_s:
+        if whole and GRID in experiments:
             whole = run_grid(session, flags, lambda what, passed_s: hear(f"bytes, {what}", jobs_s + passed_s))
         return whole
 

@@ -16,7 +16,7 @@ from loadtest.cli.trial import Tick
 from loadtest.measure import run as runs
 
 if TYPE_CHECKING:
-    from loadtest.cli.bandwidth_grid import Plan as BytesPlan
+    from loadtest.cli.bandwidth_points import Plan as BytesPlan
 
 OVERHEAD_S = 5.0
 """Of a run beyond its time: a server and a locust that start, a page that is drawn."""
@@ -83,25 +83,47 @@ def grid_seconds(session: Session, experiments: Sequence[str]) -> float:
 
 
 def run_grid(session: Session, flags: Sequence[str], hear: Callable[[str, float], None]) -> bool:
-    """The runs of loadtest bandwidth, among those of the session; False if interrupted. Raises GridError."""
-    from loadtest.cli import bandwidth_grid as grids
+    """What is missing of the runs of loadtest bandwidth, among those of the session; False if interrupted.
 
-    plan = _grid(session, flags)
-    outcome = grids.run_grid(plan, session.runs, hear)
-    kept = msgspec.json.decode((session.runs / grids.GRID).read_bytes(), type=grids.Kept)
+    A grid that cannot be run is told; what else was measured is judged all the same. Raises RunError.
+    """
+    from loadtest.cli.bandwidth_grid import GridError, NothingMeasured, run_grid
+
+    whole = True
+    try:
+        if grid_seconds(session, [GRID]):
+            outcome = run_grid(_grid(session, flags), session.runs, hear)
+            whole = not outcome.interrupted
+            if outcome.cut and whole:
+                session.record.failed.append(f"{GRID}: {outcome.cut}")
+    except NothingMeasured:
+        whole = False
+    except GridError as error:
+        session.record.failed.append(f"{GRID}: {error}")
+    _keep_grid(session)
+    return whole
+
+
+def _keep_grid(session: Session) -> None:
+    """Take down what the grid has by now, as runs of the session."""
+    from loadtest.cli.bandwidth_grid import GRID as KEPT
+    from loadtest.cli.bandwidth_grid import Kept
+    from loadtest.cli.bandwidth_points import spots
+
+    try:
+        kept = msgspec.json.decode((session.runs / KEPT).read_bytes(), type=Kept)
+    except (OSError, msgspec.DecodeError):
+        return  # nothing was begun, or it was told already that it is damaged
     there = {one.path for one in session.record.done}
-    for spot in grids.spots(plan):
+    for spot in spots(_grid(session, ())):
         path = f"{RUNS}/{kept.runs.get(spot.name, '')}"
         if spot.name in kept.runs and path not in there:
             session.record.done.append(Done(spot.name.rpartition("-")[0], spot.seed, path))
-    if outcome.cut and not outcome.interrupted:
-        session.record.failed.append(outcome.cut)
     session.save()
-    return not outcome.interrupted
 
 
 def _grid(session: Session, flags: Sequence[str]) -> BytesPlan:
-    from loadtest.cli.bandwidth_grid import Plan
+    from loadtest.cli.bandwidth_points import Plan
 
     return Plan(session.plan.quick, session.plan.grid, session.record.host, tuple(flags))
 

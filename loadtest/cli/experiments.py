@@ -218,7 +218,7 @@ def _fallback(run_time_s: int, trials: int) -> Recipe:
         "--rt-drain",
         "12s",
         "--rt-rate",
-        "12/m",
+        "60/m",
     )
     return Recipe("fallback", "fallback", 100, 100, run_time_s, (*flags, "--rt-deadline", "12s"), trials)
 

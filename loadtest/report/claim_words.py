@@ -56,7 +56,7 @@ def scope(of: Scope | None, quick: bool, server: str) -> str:
     said = [
         f"round trip {trips} ms" + (" (loopback)" if of.loopback else ""),
         _several([count(one) for one in of.users]) + " users",
-        _several([say_rate(one / 60) for one in of.rates_per_min if one > 0]) + " each",
+        _several([say_rate(round(one, 2) / 60) for one in of.rates_per_min if round(one, 2)]) + " each",
         f"rooms of {_several(of.rooms)}",
         f"{_several([count(one) for one in of.payload_bytes])} B of text",
         _several([transport_name(one) for one in of.transports]),

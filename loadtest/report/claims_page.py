@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from loadtest.analysis.claim_bandwidth import BYTES
-from loadtest.analysis.claim_counts import PER_HOUR
+from loadtest.analysis.claim_server import PER_HOUR
 from loadtest.analysis.claims import Found, Outcome, Told, Value
 from loadtest.analysis.figures import say_share
 from loadtest.analysis.verdict import MS_UNIT, SHARE

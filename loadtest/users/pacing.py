@@ -39,7 +39,7 @@ def on_schedule(rate: str | float | None = None, of: str | None = None) -> Calla
 def _start(user: RealtimeUser, rate: float) -> None:
     begun_ns = user.live.plan.begun_ns
     assert begun_ns is not None
-    user.schedule = Schedule(rate, begun_ns, user.rng)
+    user.schedule = Schedule(rate, begun_ns, user.moments)
     user.schedule.skip_to(perf_counter_ns())
 
 

@@ -44,7 +44,8 @@ TALK = (
 class RealtimeUser(User):
     """A user with one conversation, over the transport that ``--rt-transport`` names.
 
-    ``room`` is the conversation it is in, None outside; ``rng`` its own seeded generator;
+    ``room`` is the conversation it is in, None outside; ``rng`` its own seeded generator, for what it does;
+    ``moments`` another, for when: how one thing goes must not move the next.
     ``planned_ns`` the moment for which the running task was planned, until something uses it.
     """
 
@@ -71,6 +72,7 @@ class RealtimeUser(User):
     circle: list[RealtimeUser]
     """The users that sit together, itself among them."""
     rng: Random
+    moments: Random
     room: Room | None = None
     schedule: Schedule | None = None
     planned_ns: int | None = None
@@ -140,6 +142,7 @@ class RealtimeUser(User):
         name = f"{live.worker}.{index}.{self._seat}"
         self.place = (index, room)
         self.rng = Random(f"{live.settings.seed}:{name}")
+        self.moments = Random(f"{live.settings.seed}:{name}:moments")
         self._conversation = f"{live.header.run}-{live.worker}-{index}-{room}" if self.talks else None
         self.name = f"{live.header.run}-{name}"
         rungs = self.ways(live.settings.transport)

@@ -204,6 +204,13 @@ def test_waits_are_judged_by_number(made: ModuleType) -> None:
     assert of("attempts_most", run, limit=5).value == 2
 
 
+def test_an_attempt_that_the_generator_began_late_is_no_fault_of_the_policy(made: ModuleType) -> None:
+    drops = [made.drop(f"u{n}", 8.0) for n in range(3)] + [made.drop("u3", 8.0, (1.4,), late_s=0.4)]
+    found = of("in_band_share", returning(made, drops), compare=">=", limit=0.95, attempt=1)
+    assert found.value == 1.0
+    assert found.detail.endswith("; 1 that the generator itself began late are left out")
+
+
 def test_without_a_drop_there_is_nothing_to_judge(made: ModuleType) -> None:
     run = returning(made, [])
     for statistic in ("recovered_share", "rejoin_share", "in_band_share", "attempts_most", "longest_gap_ms"):

@@ -12,7 +12,8 @@ import msgspec
 
 from loadtest.analysis.bandwidth import ACTIVE, CONNECT, IDLE
 from loadtest.analysis.bandwidth_cost import INTERVAL_POLLING, Arm
-from loadtest.cli.bandwidth_grid import GRID, ROOM, USERS, Plan, Spot, spots
+from loadtest.cli.bandwidth_grid import GRID
+from loadtest.cli.bandwidth_points import ROOM, USERS, Plan, Spot, spots
 from loadtest.measure import run as runs
 from loadtest.measure.book import Book
 from loadtest.measure.plan import Plan as Phases

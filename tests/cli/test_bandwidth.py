@@ -14,17 +14,8 @@ from typer.testing import CliRunner
 
 from loadtest.analysis.bandwidth_cost import INTERVAL_POLLING, LONG_POLLING, WEBSOCKET
 from loadtest.cli.app import app
-from loadtest.cli.bandwidth_grid import (
-    BEATS,
-    GRID,
-    LANES,
-    Plan,
-    before_s,
-    run_time_s,
-    seconds,
-    spots,
-    window_s,
-)
+from loadtest.cli.bandwidth_grid import GRID, LANES, seconds
+from loadtest.cli.bandwidth_points import BEATS, Plan, before_s, run_time_s, spots, window_s
 from loadtest.report.shelf import GROUPS, blocks
 
 grids = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("grids.py"))))

@@ -7,6 +7,7 @@ import re
 import runpy
 import signal
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,8 +18,11 @@ from typer.testing import CliRunner
 
 from loadtest.cli import claims_run
 from loadtest.cli.app import app
+from loadtest.cli.bandwidth_points import Plan as BytesPlan
+from loadtest.cli.bandwidth_points import spots
 from loadtest.cli.claims_run import Job
-from loadtest.cli.claims_session import CLAIMS, RECORD, Done, Session
+from loadtest.cli.claims_session import CLAIMS, RECORD, Done, Session, Wanted, begin
+from loadtest.cli.experiments import plan
 from loadtest.cli.locust_run import Interrupted, RunFailed
 from loadtest.measure import run as runs
 
@@ -239,3 +243,27 @@ def test_it_does_not_go_on_with_other_claims(locust: Locust, own: Path, tmp_path
     told["plan"] = "of another release"
     (session / RECORD).write_text(json.dumps(told))
     assert "begun by another release" in claims("--resume", session).stderr
+
+
+def test_what_the_grid_of_bytes_has_is_taken_down_once(tmp_path: Path) -> None:
+    wanted = Wanted(None, (), True, None)
+    session = begin(tmp_path, wanted, b"", ["bandwidth"], datetime(2026, 11, 26, tzinfo=UTC))
+    grid = {"plan": {}, "runs": {"websocket-0.1-1": "one", "interval-polling-library-1-idle-1": "two"}}
+    (session.runs / "grid.json").write_text(json.dumps(grid))
+    for _ in range(2):
+        claims_run._keep_grid(session)
+        kept = {(one.recipe, one.seed, one.path) for one in session.record.done}
+        assert kept == {
+            ("websocket-0.1", 1, "runs/one"),
+            ("interval-polling-library-1-idle", 1, "runs/two"),
+        }
+        assert len(session.record.done) == 2
+    arms = session.plan.experiments["bandwidth"]
+    assert (arms["push-at-0.1"], arms["polling-idle"]) == ("websocket-0.1", "interval-polling-library-1-idle")
+
+
+def test_every_arm_of_the_grid_is_one_of_its_spots() -> None:
+    for quick in (True, False):
+        grid = plan(quick)
+        names = {one.name.rpartition("-")[0] for one in spots(BytesPlan(quick, grid.grid))}
+        assert set(grid.experiments["bandwidth"].values()) <= names

@@ -7,14 +7,14 @@ from typing import Any
 
 from loadtest.analysis import bandwidth_cost, bandwidth_surface
 from loadtest.cli.bandwidth import bandwidth
-from loadtest.cli.bandwidth_grid import (
+from loadtest.cli.bandwidth_grid import seconds
+from loadtest.cli.bandwidth_points import (
     BEATS,
     PAYLOAD_BYTES,
     QUICK_PERIOD_S,
     ROOM,
     USERS,
     Plan,
-    seconds,
     spots,
     window_s,
 )

@@ -35,7 +35,7 @@ class Paced:
 
     def __init__(self, live: Any, seed: int = 1) -> None:
         self.live = live
-        self.rng = Random(seed)
+        self.moments = Random(seed)
         self.schedule: Schedule | None = None
         self.planned_ns: int | None = None
         self.overdue = False

@@ -72,6 +72,8 @@ class LiveChats:
     ) -> Operator:
         """What an operator says of themselves; offline gives their chats to others at once."""
         self._expire(now_ns)
+        if user in self._open:  # an operator may be somebody's visitor, too: this is a sign of life of theirs
+            self._visitors.seen(user, by_socket=by_socket, now_ns=now_ns)
         operator = self._operators.declare(user, status, capacity, by_socket=by_socket, now_ns=now_ns)
         chats = self._chats_of(operator)
         waiting = self._release(operator) if status == "offline" else []
