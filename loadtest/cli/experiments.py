@@ -241,7 +241,7 @@ def _quick() -> Cells:
     cells: Cells = []
     for arm, transport in TRANSPORTS.items():
         # More messages, calls and chats than people make: each needs its percentiles out of half a minute.
-        flags = ("--rt-transport", transport, "--rt-rate", "16/m", "--rt-operators", "40")
+        flags = ("--rt-transport", transport, "--rt-rate", "24/m", "--rt-operators", "40")
         timing = ("--rt-warmup", "3s", "--rt-drain", "5s")
         recipe = Recipe(f"all-{arm}", "mixed", 200, 100, 36, (*flags, *timing))
         cells += [(experiment, arm, recipe) for experiment in ("messaging", "calls", "live-chat")]

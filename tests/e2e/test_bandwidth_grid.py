@@ -88,6 +88,7 @@ def test_a_message_weighs_its_frame(scale: Any) -> None:
     assert plain.emitted.bytes > plain.heard.bytes
 
 
+@pytest.mark.proof
 def test_a_small_grid_comes_to_the_closed_form(serve: Any, scale: Any, tmp_path: Path) -> None:
     """Against a server that pings every second, so that a few seconds hold several heartbeats."""
     server = serve("--rate-limit", "0", "--ping-interval", "1", "--ping-timeout", "20")

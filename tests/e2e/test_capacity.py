@@ -103,6 +103,7 @@ def slow(serve: Serve) -> Server:
     return server
 
 
+@pytest.mark.proof
 def test_what_no_level_can_meet_is_said_with_the_level(slow: Server, search: Callable[..., Search]) -> None:
     one = search("--users", "20..200", "--slo", "message.deliver: p(50)<100", "--host", slow.url, *QUICK)
     assert one.wait(120) == 3, one.output
@@ -112,6 +113,7 @@ def test_what_no_level_can_meet_is_said_with_the_level(slow: Server, search: Cal
     assert "does not carry 20 users, the lowest level: p(50)<100 of message.deliver breaks" in one.output
 
 
+@pytest.mark.proof
 def test_a_target_that_dies_leaves_the_plan_so_far(slow: Server, search: Callable[..., Search]) -> None:
     one = search("--users", "20..200", "--slo", "message.deliver: p(95)<1000", "--host", slow.url, *QUICK)
     in_the_second_level(one, slow)
@@ -125,6 +127,7 @@ def test_a_target_that_dies_leaves_the_plan_so_far(slow: Server, search: Callabl
     assert f"{slow.url} died at 30 users" in one.output
 
 
+@pytest.mark.proof
 def test_ctrl_c_keeps_what_was_found(slow: Server, search: Callable[..., Search]) -> None:
     one = search("--users", "20..200", "--slo", "message.deliver: p(95)<1000", "--host", slow.url, *QUICK)
     in_the_second_level(one, slow)

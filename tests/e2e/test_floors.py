@@ -36,6 +36,7 @@ class Ran(NamedTuple):
         return self.floor.latency.sum_ns / self.floor.latency.n / 1e6
 
 
+@pytest.mark.proof
 def test_c2_moves_by_exactly_the_delay_that_the_null_server_has(tmp_path: Path) -> None:
     [_, step] = steps(Load(10, 3.0, "5"), 4.0)
     number = itertools.count()
@@ -122,6 +123,7 @@ def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return where
 
 
+@pytest.mark.proof
 def test_a_calibration_has_a_page_and_a_cost_for_the_next_command(calibrated: Path) -> None:
     where, out = calibrated, calibrated.parent
     left = {path.name for path in where.iterdir()}
@@ -139,6 +141,7 @@ def test_a_calibration_has_a_page_and_a_cost_for_the_next_command(calibrated: Pa
     assert told["needs"]["need"]["cost"]["event_s"] == floors.cost.event_s
 
 
+@pytest.mark.proof
 def test_floors_beside_a_run_are_on_its_page(calibrated: Path, tmp_path: Path) -> None:
     """Any run will do; here it is one whose server was the null server itself."""
     [path] = (calibrated / "c1").glob("2*")
@@ -165,6 +168,7 @@ def report(path: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, capture_output=True, text=True, timeout=60, cwd=ROOT, check=False)
 
 
+@pytest.mark.proof
 def test_what_was_measured_before_ctrl_c_is_kept(programs: list[Program], tmp_path: Path) -> None:
     args = [sys.executable, "-m", "loadtest", "calibrate", "--users", 10, "--time", 3, "--out", tmp_path]
     program = Program(args, tmp_path / "log")

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Serve
 from e2e_running import ROOT, Program, wait_until
 
 SHORT = 'users = 8\nspawn_rate = 20\nrun_time = "6s"\n'
@@ -64,6 +63,7 @@ def rows(tmp_path: Path) -> list[tuple[str, str]]:
         return history.execute("SELECT job, state FROM night ORDER BY id").fetchall()
 
 
+@pytest.mark.proof
 def test_a_night_leaves_page_verdicts_history_and_index(night: Night, tmp_path: Path) -> None:
     program = night(job("chat", 2, KEPT) + job("soak", 1))
     code = program.wait(300)
@@ -100,6 +100,7 @@ def test_a_broken_slo_ends_with_three(night: Night, tmp_path: Path) -> None:
     assert 'failures="1"' in (newest(tmp_path) / "junit.xml").read_text("utf-8")
 
 
+@pytest.mark.proof
 def test_three_nights_without_a_decision_are_one(night: Night, tmp_path: Path) -> None:
     codes = []
     for _ in range(3):
@@ -111,7 +112,7 @@ def test_three_nights_without_a_decision_are_one(night: Night, tmp_path: Path) -
 
 
 def test_a_target_that_dies_in_the_middle_leaves_what_was_measured(
-    night: Night, serve: Serve, tmp_path: Path
+    night: Night, serve: Any, tmp_path: Path
 ) -> None:
     server = serve()
     program = night(job("first", 1, KEPT) + job("second", 1, KEPT), "--host", server.url)
@@ -127,6 +128,7 @@ def test_a_target_that_dies_in_the_middle_leaves_what_was_measured(
     assert (newest(tmp_path) / "report.html").is_file()
 
 
+@pytest.mark.proof
 def test_a_night_that_is_cut_short_is_judged_as_far_as_it_came(night: Night, tmp_path: Path) -> None:
     program = night(job("first", 1, KEPT) + job("second", 1, KEPT))
     wait_until(
@@ -159,7 +161,7 @@ def test_wrong_words_are_one_line_before_anything_is_run(
     assert not list(tmp_path.glob("reports/*-nightly-*"))
 
 
-def test_a_baseline_of_no_server_is_one_line(night: Night, serve: Serve, tmp_path: Path) -> None:
+def test_a_baseline_of_no_server_is_one_line(night: Night, serve: Any, tmp_path: Path) -> None:
     server = serve()
     program = night(job("chat", 2, KEPT), "--host", server.url, "--baseline-host", "http://127.0.0.1:1")
     assert program.wait(60) == 2
@@ -176,6 +178,7 @@ def test_github_is_told(night: Night, tmp_path: Path) -> None:
     assert summary.read_text("utf-8").count("## ") == 1  # the trials' own reports told nothing
 
 
+@pytest.mark.proof
 @pytest.mark.timeout(400)
 def test_the_steps_of_the_workflow_work_as_they_stand(
     tmp_path: Path, free_port: int, programs: list[Program]

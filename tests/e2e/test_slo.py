@@ -193,6 +193,7 @@ def test_what_is_wrong_is_shown_before_anything_is_sent(
     wait_until(partial(_is_gone, locust), "no process is left behind")
 
 
+@pytest.mark.proof
 def test_the_form_of_the_web_ui_may_ask_for_slos(
     serve: Any, start_locust: Any, tmp_path: Path, free_port: int
 ) -> None:

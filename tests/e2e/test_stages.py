@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import pytest
 from e2e_counting import repeated
 from e2e_running import HERE, ROOT, Locust, Result, Server, wait_until
 
@@ -74,6 +75,7 @@ def test_users_come_and_go_as_asked_and_nothing_is_lost(serve: Any, start_locust
     repeated(measure, check, lambda measured: [result for result, _, _ in measured])
 
 
+@pytest.mark.proof
 def test_a_signal_in_the_middle_leaves_what_was_measured(serve: Any, start_locust: Any) -> None:
     """Locust's main program must hear it, and wait until all is written, in the middle of a stage too."""
     arms = []
@@ -101,6 +103,7 @@ def _has_sockets(server: Server, number: int, locust: Locust) -> bool:
     return locust.ended or server.stats()["sockets"] == number
 
 
+@pytest.mark.proof
 def test_the_web_ui_ends_a_run_after_its_last_stage(serve: Any, start_locust: Any, free_port: int) -> None:
     server = serve()
     locust = start_locust(
