@@ -109,12 +109,23 @@ class Http:
         data = raw if raw is not None else None if body is None else json.dumps(body).encode()
         if data is not None:
             given.setdefault("Content-Type", "application/json")
-        self._connection.request(method, path, data, given)
-        with self._connection.getresponse() as response:
+        with self._sent(method, path, data, given) as response:
             text = response.read()
             is_json = response.headers.get("Content-Type", "").startswith("application/json")
             answer = json.loads(text) if is_json and text else text
             return Answer(answer, response.status, response.headers)
+
+    def _sent(
+        self, method: str, path: str, data: bytes | None, headers: dict[str, str]
+    ) -> http.client.HTTPResponse:
+        try:
+            self._connection.request(method, path, data, headers)
+            return self._connection.getresponse()
+        except (BrokenPipeError, ConnectionResetError, http.client.RemoteDisconnected):
+            # A server ends what nobody used for some seconds; it has seen nothing of this request.
+            self._connection.close()
+            self._connection.request(method, path, data, headers)
+            return self._connection.getresponse()
 
     def close(self) -> None:
         self._connection.close()
