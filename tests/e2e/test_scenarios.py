@@ -19,6 +19,8 @@ from loadtest.analysis.validity import INVALID, judge
 AT_A_TIME = 5
 USERS = 20
 SHORT = ("-t", "13s", "--rt-warmup", "2s", "--rt-drain", "4s", "--rt-rate", "30/m", "--rt-room-size", 5)
+BUSY = (*SHORT, "--rt-seed", 2)
+"""Of schedules so short, one in which what these cases are about happens more than once."""
 ABORTS = (*SHORT, "-t", "18s", "--rt-fault", "abort@0x2/5~0.3", "--rt-room-size", 10)
 REFUSAL = (*SHORT, "-t", "19s", "--rt-fault", "refuse-upgrade@1x1:3", "--rt-room-size", 10)
 POLLING = "interval-polling"
@@ -225,12 +227,12 @@ CASES: dict[str, Case] = {
         for transport in ("websocket", "long-polling", POLLING)
     },
     "handovers, interval-polling": Case(
-        HERE / "handing_over.py", (*SHORT, "--rt-operators", 4, "--rt-transport", POLLING), handovers
+        HERE / "handing_over.py", (*BUSY, "--rt-operators", 4, "--rt-transport", POLLING), handovers
     ),
     "handovers, two processes": Case(
-        HERE / "handing_over.py", (*SHORT, "--rt-operators", 4, "--rt-transport", POLLING, *TWO), handovers
+        HERE / "handing_over.py", (*BUSY, "--rt-operators", 4, "--rt-transport", POLLING, *TWO), handovers
     ),
-    "hasty calls": Case(HERE / "hasty.py", (*SHORT, "--rt-transport", POLLING), hasty),
+    "hasty calls": Case(HERE / "hasty.py", (*BUSY, "--rt-rate", "60/m", "--rt-transport", POLLING), hasty),
 }
 for _name, _check in {"calls": calls, "live_chat": live_chat, "mixed": mixed}.items():
     CASES |= {
