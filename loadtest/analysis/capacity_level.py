@@ -20,9 +20,10 @@ from loadtest.analysis.series import measured, measured_seconds
 from loadtest.analysis.slo import verdicts
 from loadtest.analysis.steadiness import DRIFTING, UNKNOWN, UNSETTLED, Steadiness
 from loadtest.analysis.summary import Summary
-from loadtest.analysis.validity import INVALID, MAIN, VALID, Validity
+from loadtest.analysis.validity import INVALID, VALID, Validity
 from loadtest.analysis.verdict import FAIL as BROKEN
 from loadtest.analysis.verdict import INCONCLUSIVE, Verdict
+from loadtest.measure.operations import MAIN
 from loadtest.measure.plan import Phase
 from loadtest.measure.run import Edges, Run
 from loadtest.measure.slo import Slo

@@ -9,8 +9,8 @@ from loadtest.analysis.capacity_search import GENERATOR, Step
 from loadtest.analysis.figures import Figures
 from loadtest.analysis.series import measured, measured_seconds
 from loadtest.analysis.summary import OperationRow, Summary
-from loadtest.analysis.validity import MAIN
 from loadtest.analysis.verdict import Verdict
+from loadtest.measure.operations import MAIN
 from loadtest.measure.plan import Phase
 from loadtest.measure.units import SECOND
 

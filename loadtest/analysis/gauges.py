@@ -13,8 +13,7 @@ from typing import NamedTuple
 from loadtest.analysis.bandwidth import ACTIVE
 from loadtest.analysis.compare import main_row, traffic_row
 from loadtest.analysis.summary import OperationRow, Summary
-from loadtest.analysis.validity import MAIN
-from loadtest.measure.operations import Operation
+from loadtest.measure.operations import MAIN, Operation
 
 LOSS = "loss_share"
 CPU = "server_cpu_s_per_1000"

@@ -121,7 +121,7 @@ def share_interval(wrong: IntArray, owed: IntArray, independent: int | None = No
     drawn = None
     if len(starts) > 1:
         weights = _weights(len(starts))
-        drawn = _middle(
+        drawn = middle(
             _ratios(weights @ np.add.reduceat(wrong, starts), weights @ np.add.reduceat(owed, starts))
         )
     return _wider(proportion(hits, units), drawn, len(starts))
@@ -150,7 +150,7 @@ class _Draws:
         self._missing = self._weights @ self._of.missing
 
     def quantile(self, q: float) -> Interval | None:
-        return None if self.blocks < 2 else _middle(self.quantiles(q))
+        return None if self.blocks < 2 else middle(self.quantiles(q))
 
     def quantiles(self, q: float) -> FloatArray:
         expected = self._came() + self._missing
@@ -159,7 +159,7 @@ class _Draws:
         return drawn[expected > 0]
 
     def mean(self) -> Interval | None:
-        return None if self.blocks < 2 else _middle(self.means())
+        return None if self.blocks < 2 else middle(self.means())
 
     def means(self) -> FloatArray:
         return _ratios(self._weights @ self._of.sums_ns, self._came())
@@ -185,7 +185,7 @@ def _ratios(above: IntArray, below: Numbers) -> FloatArray:
     return ratios
 
 
-def _middle(drawn: FloatArray) -> Interval | None:
+def middle(drawn: FloatArray) -> Interval | None:
     """The middle 95 % of what was drawn (B. Efron, 1979); ranks, rounded outwards, since inf has no average."""
     if not drawn.size:
         return None

@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from loadtest.analysis.certainty import Ends, fan_out, independent
 from loadtest.analysis.figures import say_share
-from loadtest.analysis.intervals import needed_for_share
-from loadtest.analysis.quantile_intervals import share_interval
+from loadtest.analysis.intervals import ALPHA, needed_for_share
+from loadtest.analysis.quantile_intervals import needed, share_interval
 from loadtest.analysis.slo import (
     Evidence,
     Interval,
@@ -97,7 +97,7 @@ def _whole(seen: Sequence[Evidence]) -> Tally:
 def _value(evidence: Evidence) -> float | None:
     """Of one trial; infinite among what never came; None if its sample carries no such percentile."""
     threshold, of = evidence.threshold, evidence.of
-    if threshold.quantile is not None and threshold.quantile**of.settled > 0.05:
+    if threshold.quantile is not None and threshold.quantile**of.settled > ALPHA:
         return None
     observed = threshold.observe(of)
     return math.inf if observed is None else observed
@@ -106,8 +106,7 @@ def _value(evidence: Evidence) -> float | None:
 def _too_few_values(seen: Sequence[Evidence]) -> str:
     quantile = seen[0].threshold.quantile or 0.5
     fewest = min(one.of.settled for one in seen)
-    needed = math.ceil(math.log(0.05) / math.log(quantile))
-    return f"n={fewest} in the smallest trial, {needed} needed: longer trials, or a higher rate"
+    return f"n={fewest} in the smallest trial, {needed(quantile).low} needed: longer trials, or a higher rate"
 
 
 def _ends(seen: Sequence[Evidence], values: Sequence[float]) -> tuple[float, float]:

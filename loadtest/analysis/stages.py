@@ -14,8 +14,7 @@ import msgspec
 
 from loadtest.analysis.figures import Figures, figures, nearest_rank
 from loadtest.analysis.series import measured, total
-from loadtest.analysis.validity import MAIN
-from loadtest.measure.operations import Operation
+from loadtest.measure.operations import MAIN, Operation
 from loadtest.measure.plan import Phase
 from loadtest.measure.run import Run
 from loadtest.measure.units import SECOND

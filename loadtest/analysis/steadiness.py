@@ -15,9 +15,9 @@ import msgspec
 import numpy as np
 from scipy import special
 
-from loadtest.analysis.validity import MAIN
 from loadtest.analysis.windows import FloatArray, of_each, windows
 from loadtest.measure.histogram import IntArray
+from loadtest.measure.operations import MAIN
 from loadtest.measure.plan import Phase
 from loadtest.measure.rows import SeriesRow
 from loadtest.measure.run import Run

@@ -21,13 +21,11 @@ from loadtest.analysis.drops import STALL
 from loadtest.analysis.figures import Lag, lag
 from loadtest.analysis.generator import Vitals
 from loadtest.analysis.series import measured, measured_ns
-from loadtest.measure.operations import Operation
+from loadtest.measure.operations import MAIN
 from loadtest.measure.plan import Phase
 from loadtest.measure.run import Run
 from loadtest.measure.units import MS, SECOND, ms, say_ms, say_seconds
 
-MAIN = (Operation.MESSAGE_DELIVER, Operation.CALL_RING, Operation.CHAT_DELIVER)
-"""What people mostly do, the first that a run has."""
 VALID, SUSPECT, INVALID = "valid", "suspect", "invalid"
 
 

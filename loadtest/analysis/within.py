@@ -15,7 +15,7 @@ import numpy as np
 
 from loadtest.analysis.certainty import windows_of
 from loadtest.analysis.figures import NEEDED, QUANTILES
-from loadtest.analysis.quantile_intervals import draws
+from loadtest.analysis.quantile_intervals import draws, middle
 from loadtest.analysis.series import total
 from loadtest.analysis.windows import FloatArray, Windows
 from loadtest.measure.operations import Operation
@@ -82,7 +82,5 @@ def _ends(before: FloatArray, after: FloatArray) -> tuple[float, float] | None:
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = np.roll(after[:size], 1) / before[:size]
     ratios = ratios[~np.isnan(ratios)]
-    if not ratios.size:
-        return None
-    low, high = np.quantile(ratios, 0.025, method="lower"), np.quantile(ratios, 0.975, method="higher")
-    return (float(low), float(high)) if math.isfinite(low) else None
+    ends = middle(ratios)
+    return ends if ends is not None and math.isfinite(ends[0]) else None

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from loadtest.cli.embedded import stop
+
 if TYPE_CHECKING:
     from loadtest.measure.histogram import Histogram
 
@@ -19,8 +21,8 @@ PAUSE_S = 0.002
 """Between two: a loop that never rests does not pay for waking up."""
 WARM = 100
 """The first ones are not counted: caches and buffers are cold."""
-_STOP_S, _LOST_S = 10.0, 5.0
 _LISTENING = "listening on "
+_LOST_S = 5.0
 
 
 class EchoFailed(Exception):
@@ -85,11 +87,4 @@ def _echo_process() -> Iterator[tuple[str, int]]:
         host, _, port = first.removeprefix(_LISTENING).rpartition(":")
         yield host, int(port)
     finally:
-        child.terminate()
-        try:
-            child.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
-        if child.stdout is not None:
-            child.stdout.close()
+        stop(child)

@@ -56,10 +56,11 @@ def embedded_server(*flags: str, environment: Mapping[str, str] | None = None) -
                 raise ServerFailed((said + complaints.read()).strip() or "it ended without a word")
             yield Embedded(first.removeprefix(_LISTENING).strip(), child.pid)
         finally:
-            _stop(child)
+            stop(child)
 
 
-def _stop(child: subprocess.Popen[str]) -> None:
+def stop(child: subprocess.Popen[str]) -> None:
+    """End a process of ours, kindly first, and close the pipe it spoke through."""
     child.terminate()
     try:
         child.wait(_STOP_S)

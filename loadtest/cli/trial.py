@@ -11,7 +11,7 @@ import msgspec
 
 from loadtest.cli.canary import look, noise
 from loadtest.cli.embedded import embedded_server
-from loadtest.cli.locust_run import Interrupted, run_scenario
+from loadtest.cli.locust_run import run_scenario
 from loadtest.cli.night_plan import Job
 from loadtest.measure import run as runs
 from loadtest.measure.slo import to_toml
@@ -103,6 +103,3 @@ def _generator_at_its_limit(path: Path) -> str:
     except (OSError, msgspec.MsgspecError):
         return "its report could not be made"
     return f"invalid: {found.reasons[0]}" if found.state == "invalid" and found.reasons else ""
-
-
-__all__ = ["BASELINE", "CANDIDATE", "REPEATS", "Arm", "Interrupted", "Tick", "Trial", "run_trial"]

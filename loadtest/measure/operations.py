@@ -40,3 +40,7 @@ class Operation(StrEnum):
     def volatile(self) -> bool:
         """Whether losing one is legal: a ratio to report, not a failure."""
         return self is Operation.TYPING_DELIVER
+
+
+MAIN = (Operation.MESSAGE_DELIVER, Operation.CALL_RING, Operation.CHAT_DELIVER)
+"""What people mostly do: the first of these that a run has is what it is there for."""

@@ -11,7 +11,7 @@ from urllib.parse import quote_from_bytes
 
 from loadtest.analysis.figures import say_share
 from loadtest.measure import run as runs
-from loadtest.measure.operations import Operation
+from loadtest.measure.operations import MAIN, Operation
 from loadtest.measure.plan import Phase
 from loadtest.measure.units import say_bytes, say_ms
 from loadtest.report.shelf import Block, Brief, Bytes, Entry, Group, OperationRow, Verdict
@@ -49,9 +49,6 @@ COLUMNS = (
     Column("per message", "Bytes over the sockets, both ways, for each message delivered", FALLING),
     Column("drops, back", "Connections lost in measure and drain, and how many of them came back", FALLING),
 )
-
-MAIN = (Operation.MESSAGE_DELIVER, Operation.CALL_RING, Operation.CHAT_DELIVER)
-"""What a run is there for: the first of these that was expected in measure."""
 
 ACTIVE = "active"
 PERCENTILES = ("p50", "p95", "p99")

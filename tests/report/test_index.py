@@ -18,9 +18,10 @@ import pytest
 from loadtest.analysis import compare
 from loadtest.analysis.summary import encode, summarise
 from loadtest.measure import run as runs
+from loadtest.measure.operations import MAIN
 from loadtest.measure.run import Run, RunError, directory_name
 from loadtest.report.index import rebuild
-from loadtest.report.line import COLUMNS, MAIN, main_row
+from loadtest.report.line import COLUMNS, main_row
 from loadtest.report.shelf import Brief, blocks, moment
 from loadtest.report.subject import MAIN as OF_PAGES
 from loadtest.report.subject import main_operation

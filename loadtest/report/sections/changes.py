@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import median
 from typing import NamedTuple
 
 from loadtest.analysis.gauges import LOSS, main_operations
@@ -89,8 +90,8 @@ def _row(change: Change) -> Row:
     return Row(
         [Cell(metric_name(change.name))],
         [
-            Cell(say_metric(change.name, _median(change.before))),
-            Cell(say_metric(change.name, _median(change.after))),
+            Cell(say_metric(change.name, median(change.before))),
+            Cell(say_metric(change.name, median(change.after))),
             Cell(("+" if change.name == LOSS and (verdict.observed or 0) > 0 else "") + observed(verdict)),
             known(interval(verdict)),
             Cell(limit(verdict)),
@@ -98,12 +99,6 @@ def _row(change: Change) -> Row:
             Cell(word(verdict), verdict.why, TONES[verdict.state]),
         ],
     )
-
-
-def _median(values: Sequence[float]) -> float:
-    ordered = sorted(values)
-    middle = len(ordered) // 2
-    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
 
 
 def _forest(found: Sequence[Change], name: str) -> list[Picture]:
