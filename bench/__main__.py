@@ -19,11 +19,13 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from bench import codec, events, intervals, machine, memory, mixed, recording, storm
+from bench import codec, crowd, events, intervals, machine, memory, mixed, recording, storm
 from bench.session import QUICK, BenchError, Part, Refused, Requirement, Session, Sizes, open_session
 from loadtest.cli.embedded import ServerFailed
 
-PARTS = ("events", "memory", "recorder", "ledger", "codec", "intervals", "page", "server", "mixed", "storm")
+PARTS = (
+    "events", "memory", "recorder", "ledger", "codec", "intervals", "page", "server", "mixed", "storm", "crowd",
+)  # fmt: skip
 _WIDTH = 110  # a table cut off by a pipe's 80 columns is no table
 
 
@@ -65,11 +67,18 @@ def _sizes(options: argparse.Namespace) -> Sizes:
     if options.users:
         users = options.users
         sizes = msgspec.structs.replace(
-            sizes, users=users, idle_users=users, mixed_users=users, storm_users=users
+            sizes,
+            users=users,
+            idle_users=users,
+            mixed_users=users,
+            storm_users=users,
+            crowd_users=users,
         )
     if options.seconds:
         seconds = options.seconds
-        sizes = msgspec.structs.replace(sizes, window_s=seconds, mixed_s=seconds, storm_s=seconds)
+        sizes = msgspec.structs.replace(
+            sizes, window_s=seconds, mixed_s=seconds, storm_s=seconds, crowd_s=seconds
+        )
     return sizes
 
 
@@ -92,6 +101,7 @@ def _measure(session: Session, wanted: Sequence[str]) -> list[Part]:
         "server": lambda session: events.server(session, native[0] if native else None),
         "mixed": mixed.measure,
         "storm": storm.measure,
+        "crowd": crowd.measure,
     }
     return [_run(name, ways[name], session) for name in PARTS if name in wanted]
 

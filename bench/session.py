@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -66,6 +66,10 @@ class Sizes(msgspec.Struct, frozen=True):
     """Of measure, before the storm."""
     storm_s: float = 45.0
     """How long everybody has to come back."""
+    crowd_users: int = 10_000
+    crowd_deliveries: float = 1000.0
+    """Per second, of all of them together."""
+    crowd_s: float = 30.0
     drain_s: float = 6.0
     page_s: int = 600
     """Measured seconds of the run whose intervals and page are timed; nobody waits for them."""
@@ -83,6 +87,9 @@ QUICK = Sizes(
     storm_users=500,
     calm_s=2.0,
     storm_s=10.0,
+    crowd_users=2000,
+    crowd_deliveries=400.0,
+    crowd_s=10.0,
     drain_s=3.0,
     page_s=60,
 )
@@ -160,8 +167,11 @@ class Session:
         measure_s: float,
         flags: Mapping[str, str],
         server: str | None = None,
+        more: Sequence[str] = (),
     ) -> Run:
         """What a locustfile left behind that measured for at least ``measure_s``; ``flags`` without ``--rt-``.
+
+        more: flags of Locust's own.
 
         Raises BenchError.
         """
@@ -169,7 +179,7 @@ class Session:
         joining_s = _SLOW * users / spawn_rate + _SETTLE_S
         run_time_s = math.ceil(joining_s + sizes.warmup_s + measure_s + sizes.drain_s)
         edges = {"warmup": f"{sizes.warmup_s:g}s", "drain": f"{sizes.drain_s:g}s"}
-        words = ["-t", f"{run_time_s}s", *_rt({**edges, **flags, "out": str(out / "reports")})]
+        words = ["-t", f"{run_time_s}s", *_rt({**edges, **flags, "out": str(out / "reports")}), *more]
         log = self._locust(file, server or self._server, users, spawn_rate, words, None, out, run_time_s)
         try:
             return run_files.read(out / "reports" / run_files.LATEST)

@@ -54,7 +54,7 @@ class Hall:
 
     def __init__(self, members: int) -> None:
         settings = options.read(argument_parser.get_parser().parse_args(_FLAGS), Listener.host)
-        header = Header("3fa2c1", "hearing", "2026-01-01T00:00:00+00:00", 0, "", None)
+        header = Header("3fa2c1", "hearing", "2026-01-01T00:00:00+00:00", 0, None)
         place = Place(2, ("127.0.0.1", 1), "127.0.0.1:1", Listener.host)
         environment = Environment(user_classes=[Listener])
         self.live = LiveRun(environment, header, settings, load(None), place, "0", 0)

@@ -54,7 +54,10 @@ class Setting(msgspec.Struct, frozen=True):
 
 
 class Resource(msgspec.Struct, frozen=True):
-    """What was used up at the level that failed; percent: the server's CPU there, of one core."""
+    """What was used up at the level that failed.
+
+    percent: the server's CPU there, of one core; of several processes, that of the busiest: it is full first.
+    """
 
     name: str
     users: int
@@ -163,7 +166,7 @@ def _resource(at_edge: Sequence[Tried], broke: Verdict | None) -> Resource | Non
     if not at_edge:
         return None
     users = at_edge[-1].users
-    cpu = mean(one.cpu_percent for one in at_edge if one.cpu_percent is not None)
+    cpu = mean(cpu for one in at_edge if (cpu := one.busiest_percent or one.cpu_percent) is not None)
     lag = max((one.loop_lag_ms for one in at_edge if one.loop_lag_ms is not None), default=None)
     grew = next(
         (one.rss_percent_per_hour for one in at_edge if one.leaks and one.rss_ci95 and one.rss_ci95[0] > 0),

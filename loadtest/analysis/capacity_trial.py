@@ -23,7 +23,8 @@ class Tried(msgspec.Struct, frozen=True):
 
     state: what the trials of its visit say together with it, and ``why``; verdicts: of the SLOs, likewise.
     own: of the SLOs, by this trial alone. operation, latency_ms, ci95: what people mostly do, in measure.
-    cpu_percent: the server's, of one core, in the mean. connects_per_s: how fast the users came in.
+    cpu_percent: the server's, of one core, in the mean; busiest_percent: of the busiest of its processes, where
+    there were several. connects_per_s: how fast the users came in.
     """
 
     users: int
@@ -50,6 +51,7 @@ class Tried(msgspec.Struct, frozen=True):
     leaks: bool = False
     connects_per_s: float | None = None
     generator_cpu_percent: float | None = None
+    busiest_percent: float | None = None
 
 
 def tried(step: Step, seed: int, path: str, trial: Trial, judged: Judged) -> Tried:
@@ -85,6 +87,7 @@ def tried(step: Step, seed: int, path: str, trial: Trial, judged: Judged) -> Tri
         leaks=bool(server and server.rss_percent_per_hour and not server.why.get("rss_percent_per_hour")),
         connects_per_s=round(step.users * SECOND / joined_ns, 3) if joined_ns else None,
         generator_cpu_percent=summary.validity.cpu_percent_p95,
+        busiest_percent=server.cpu_percent_busiest if server else None,
     )
 
 

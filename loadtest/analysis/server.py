@@ -16,6 +16,7 @@ from loadtest.analysis.figures import nearest_rank
 from loadtest.analysis.intervals import Interval
 from loadtest.analysis.series import measured, measured_seconds
 from loadtest.analysis.stages import held, mean, measured_range
+from loadtest.analysis.theil_sen import theil_sen
 from loadtest.measure.operations import Operation
 from loadtest.measure.rows import ServerRow
 from loadtest.measure.run import Run
@@ -28,6 +29,7 @@ POINTS = 120
 """So many stretches of equal length a series is thinned to, each by its median: neighbouring seconds say the same
 once more, and the pairs that a slope is the median of grow with the square."""
 UNTOLD = "the server did not tell it"
+ONE_PROCESS = "it told of one process only"
 _HOUR_S = 3600
 _Floats = npt.NDArray[np.float64]
 
@@ -39,8 +41,9 @@ class ServerFigures(msgspec.Struct, frozen=True):
     messages, of rooms and of live chats, delivered to others. rss_bytes_max: most resident memory.
     rss_bytes_per_hour, rss_percent_per_hour: its slope, the second in percent of its median; in a run with stages
     over the seconds of the longest one. loop_lag_ms_p99_median, loop_lag_ms_p99_max: of the p99 of its loop's lag
-    that it told each time. ci95: of rss_percent_per_hour. why: reasons for what is None, and how little a short
-    slope says.
+    that it told each time. descriptors_max: most files and sockets open at once. cpu_percent_busiest: of the
+    busiest of its processes, in the mean; None where there was one. ci95: of rss_percent_per_hour. why: reasons
+    for what is None, and how little a short slope says.
     """
 
     cpu_percent_mean: float | None = None
@@ -51,6 +54,8 @@ class ServerFigures(msgspec.Struct, frozen=True):
     rss_percent_per_hour: float | None = None
     loop_lag_ms_p99_median: float | None = None
     loop_lag_ms_p99_max: float | None = None
+    descriptors_max: int | None = None
+    cpu_percent_busiest: float | None = None
     ci95: dict[str, Interval] = {}
     why: dict[str, str] = {}
 
@@ -70,13 +75,19 @@ def server_figures(run: Run) -> ServerFigures | None:
     cpu = [row.cpu_percent for row in rows if row.cpu_percent >= 0]
     memory = [row for row in rows if row.rss_bytes >= 0]
     lags = [row.loop_lag_ms for row in rows if row.loop_lag_ms >= 0]
-    if not (cpu or memory or lags):
+    open_files = [row.descriptors for row in rows if row.descriptors >= 0]
+    busiest = [row.busiest_percent for row in rows if row.busiest_percent >= 0]
+    if not (cpu or memory or lags or open_files):
         return None
     deliveries = measured(run, Operation.MESSAGE_DELIVER, Operation.CHAT_DELIVER).latency.n
     grown, reason = _slope(run, memory)
     why = _reasons(cpu, memory, lags, deliveries) | (
         {"rss_bytes_per_hour": reason, "rss_percent_per_hour": reason} if reason else {}
     )
+    if not open_files:
+        why["descriptors_max"] = UNTOLD
+    if not busiest:
+        why["cpu_percent_busiest"] = ONE_PROCESS if cpu else UNTOLD
     cpu_s = (mean(cpu) or 0.0) / 100 * measured_seconds(run)
     return ServerFigures(
         cpu_percent_mean=mean(cpu),
@@ -87,6 +98,8 @@ def server_figures(run: Run) -> ServerFigures | None:
         rss_percent_per_hour=grown.percent_per_hour if grown else None,
         loop_lag_ms_p99_median=nearest_rank(lags, 0.5) if lags else None,
         loop_lag_ms_p99_max=max(lags, default=None),
+        descriptors_max=max(open_files, default=None),
+        cpu_percent_busiest=mean(busiest),
         ci95={"rss_percent_per_hour": grown.ci95} if grown else {},
         why=why,
     )
@@ -131,13 +144,11 @@ def slope(seconds: Sequence[int], values: Sequence[int]) -> Slope:
     the interval. It takes the points as independent but for the slope, and those of a memory are not quite that.
     ``values`` of shape (n,), n >= 2, at ``seconds`` of the same shape in ascending order.
     """
-    from scipy import stats  # takes half a second to import, and most runs are too short for a slope
-
     at, of_each = _thinned(np.asarray(seconds, float), np.asarray(values, float))
-    found = stats.theilslopes(of_each, at / _HOUR_S, alpha=0.95)
+    found = theil_sen(of_each, at / _HOUR_S)
     percent = 100 / max(float(np.median(np.asarray(values, float))), 1.0)
-    low, high = (round(float(end) * percent, 3) for end in (found.low_slope, found.high_slope))
-    return Slope(round(float(found.slope)), round(float(found.slope) * percent, 3), (low, high))
+    low, high = (round(end * percent, 3) for end in (found.low, found.high))
+    return Slope(round(found.slope), round(found.slope * percent, 3), (low, high))
 
 
 def _thinned(seconds: _Floats, values: _Floats) -> tuple[_Floats, _Floats]:

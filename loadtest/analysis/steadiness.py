@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 from scipy import special
 
+from loadtest.analysis.theil_sen import theil_sen
 from loadtest.analysis.windows import FloatArray, of_each, windows
 from loadtest.measure.histogram import IntArray
 from loadtest.measure.operations import MAIN
@@ -255,8 +256,6 @@ def drift(values: Sequence[float] | FloatArray, confidence: float = 0.95) -> Dri
     move, with its interval. It is that of medians of five values, fewer for a short series: neighbours in time are
     alike, and one by one they would make a slope look surer than it is. A long series has at most 600 of them.
     """
-    from scipy.stats import theilslopes
-
     size = len(values)
     if size < _FEWEST:
         return None
@@ -266,7 +265,6 @@ def drift(values: Sequence[float] | FloatArray, confidence: float = 0.95) -> Dri
     level = float(np.median(np.concatenate(parts)))
     if level <= 0:
         return None
-    found = theilslopes([float(np.median(part)) for part in parts], middles, alpha=confidence)
     whole = 100 * (size - 1) / level
-    slopes = found.slope, found.low_slope, found.high_slope
-    return Drift(*(whole * float(slope) for slope in slopes))
+    found = theil_sen(np.array([np.median(part) for part in parts]), middles, confidence)
+    return Drift(*(whole * slope for slope in found))

@@ -15,10 +15,12 @@ from loadtest.analysis.availability import Availability, availability
 from loadtest.analysis.bandwidth import Bandwidth, bandwidth
 from loadtest.analysis.certainty import Ends, certainty, fan_out
 from loadtest.analysis.figures import Figures, figures
+from loadtest.analysis.hosts import HostRow, hosts
 from loadtest.analysis.reconnection import Reconnection, reconnection
 from loadtest.analysis.series import Name, Series, grouped, measured_seconds, total
 from loadtest.analysis.server import ServerFigures, server_figures
 from loadtest.analysis.slo import verdicts
+from loadtest.analysis.spread import Spread, spread
 from loadtest.analysis.stages import StageRow, stage_rows
 from loadtest.analysis.steadiness import Steadiness, steadiness
 from loadtest.analysis.validity import Validity, judge
@@ -87,7 +89,8 @@ class OperationRow(msgspec.Struct, frozen=True):
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """summary.json. calls, chats, upgrade: what became of them, by outcome; empty where there were none."""
+    """summary.json. calls, chats, upgrade: what became of them, by outcome; empty where there were none. spread:
+    over which servers; None where there was one, or nobody told. hosts: the machines that users ran on."""
 
     format: int
     run: Facts
@@ -104,6 +107,8 @@ class Summary(msgspec.Struct, frozen=True):
     steadiness: Steadiness | None = None
     stages: list[StageRow] = []
     server: ServerFigures | None = None
+    spread: Spread | None = None
+    hosts: list[HostRow] = []
 
 
 def summarise(run: Run) -> Summary:
@@ -128,6 +133,8 @@ def summarise(run: Run) -> Summary:
         steadiness=steady,
         stages=stage_rows(run),
         server=server_figures(run),
+        spread=spread(run),
+        hosts=hosts(run),
     )
 
 

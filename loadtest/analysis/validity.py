@@ -16,11 +16,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from loadtest.analysis import generator, storm
+from loadtest.analysis import generator, hosts, storm
 from loadtest.analysis.drops import STALL
 from loadtest.analysis.figures import Lag, lag
 from loadtest.analysis.generator import Vitals
 from loadtest.analysis.series import measured, measured_ns
+from loadtest.measure.fitness import CPU_INVALID_PERCENT, CPU_PERCENT, LAG_MS, SEND_LAG_MS, SHARE
 from loadtest.measure.operations import MAIN
 from loadtest.measure.plan import Phase
 from loadtest.measure.run import Run
@@ -94,12 +95,13 @@ LOWER_RATE = "use {more}, or a lower --rt-rate"
 FREE = "leave the generator's cores alone while it runs, or use fewer users"
 
 RULES = (
-    Rule("generator CPU p95", 60, "% of a core", lambda v, s: v.cpu_p95, MORE, invalid_past=85),
+    Rule("generator CPU p95", CPU_PERCENT, "% of a core", lambda v, s: v.cpu_p95, MORE,
+         invalid_past=CPU_INVALID_PERCENT),
     Rule("generator CPU over 5 s", 75, "% of a core", lambda v, s: v.cpu_5s, MORE, invalid_past=math.inf),
-    Rule("receive lag p99", 5, "ms", _p99_ms("receive_lag"), FEWER_USERS, share=0.1),
-    Rule("loop lag p99", 5, "ms", _p99_ms("loop_lag"), FEWER_USERS, share=0.1),
+    Rule("receive lag p99", LAG_MS, "ms", _p99_ms("receive_lag"), FEWER_USERS, share=SHARE),
+    Rule("loop lag p99", LAG_MS, "ms", _p99_ms("loop_lag"), FEWER_USERS, share=SHARE),
     Rule("longest loop lag", 100, "ms", lambda v, s: lag(v.loop_lag).max, FREE),
-    Rule("send lag p99", 3, "ms", _p99_ms("send_lag"), FEWER_USERS, share=0.1),
+    Rule("send lag p99", SEND_LAG_MS, "ms", _p99_ms("send_lag"), FEWER_USERS, share=SHARE),
     Rule("messages sent late", 1, "%", late_percent, LOWER_RATE),
     Rule("sent and planned differ by", 1, "%", lambda v, s: v.off_plan_percent, LOWER_RATE),
     Rule("longest garbage collection", 50, "ms", lambda v, s: ms(v.gc_pause_ns), MORE),
@@ -137,7 +139,7 @@ def judge(run: Run) -> Validity:
     """Judge a run by its worst worker in the measured phase."""
     workers = generator.vitals(run)
     scale = scale_of(run)
-    findings = _certain(run)
+    findings = [*_certain(run), *(Finding(*doubt) for doubt in hosts.doubts(run))]
     if measured_ns(run) < SECOND:
         findings.insert(0, Finding(True, math.inf, _no_measured_second(run)))
     elif not workers:
@@ -175,7 +177,7 @@ def _notes(run: Run) -> list[str]:
         verdict, words = storm.judge(one)
         if verdict == storm.GENERATOR_BOUND:
             notes.append(f"the figures of storm {one.fault} are the generator's, not the server's: {words}")
-    return notes
+    return notes + hosts.notes(run)
 
 
 def say_n(n: int, noun: str) -> str:

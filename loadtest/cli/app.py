@@ -12,7 +12,9 @@ from loadtest.cli import (
     check,
     claims,
     compare,
+    contract,
     demo,
+    export,
     history,
     nightly,
     report,
@@ -38,6 +40,7 @@ def _loadtest() -> None:
 app.command("demo")(demo.demo)
 app.command("serve")(serve.serve)
 app.command("report")(report.report)
+app.command("export")(export.export)
 app.command("check")(check.check)
 app.command("compare")(compare.compare)
 app.command("nightly")(nightly.nightly)
@@ -46,6 +49,7 @@ app.command("claims")(claims.claims)
 app.command("bandwidth")(bandwidth.bandwidth)
 app.command("capacity")(capacity.capacity)
 app.command("calibrate")(calibrate.calibrate)
+app.add_typer(contract.commands, name="contract")
 
 
 def main() -> None:

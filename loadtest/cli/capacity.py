@@ -14,15 +14,19 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from loadtest.measure.addresses import without_credentials
+
 if TYPE_CHECKING:
     from loadtest.analysis.capacity import Setting
     from loadtest.cli.capacity_levels import Found, Job
+    from loadtest.report.sections.floors import Beneath
 
 USAGE = 2
 _RANGE = re.compile(r"\s*(\d{1,7})\s*\.\.\s*(\d{1,7})\s*")
 _OURS = (
     "-u", "--users", "-r", "--spawn-rate", "-t", "--run-time", "-H", "--host", "-f", "--locustfile", "--headless",
     "--rt-out", "--rt-seed", "--rt-slo", "--rt-warmup", "--rt-drain", "--rt-rate", "--rt-stages",
+    "--rt-server-metrics",
 )  # fmt: skip
 """Flags of locust that a level sets itself, or for which the command has a word of its own."""
 _SECRETS = ("--rt-token-secret",)
@@ -48,6 +52,7 @@ class Asked(NamedTuple):
     cluster: str | None
     allow_remote: bool
     locust: list[str]
+    server_metrics: str | None = None
 
 
 def capacity(
@@ -71,6 +76,15 @@ def capacity(
         str | None,
         typer.Option(metavar="N:X,…", help="Measured throughput of several servers: 1:1000,2:1900,4:3500."),
     ] = None,
+    floors: Annotated[
+        bool, typer.Option(help="Also measure what the harness itself adds; half a minute.")
+    ] = True,
+    server_metrics: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL|pid:N", help="Who tells the CPU of --host: Prometheus text, or a process here."
+        ),
+    ] = None,
     strict: Annotated[bool, typer.Option(help="End with 6 if there is only a lower bound.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON, nothing else.")] = False,
     allow_remote: Annotated[
@@ -85,7 +99,10 @@ def capacity(
     from loadtest.cli.locust_run import RunFailed
     from loadtest.measure.run import RunError, check_writable
 
-    asked = Asked(slo, users, rate, level, host, scenario, cluster_throughput, allow_remote, locust or [])
+    asked = Asked(
+        *(slo, users, rate, level, host, scenario, cluster_throughput, allow_remote, locust or []),
+        server_metrics,
+    )
     now = datetime.now(UTC)
     where = out / f"{now:%Y%m%dT%H%M%SZ}-capacity-{secrets.token_hex(3)}"
     try:
@@ -99,7 +116,7 @@ def capacity(
             )
         found = _search(job, quiet=as_json)
         setting = _setting(job, found, asked.scenario, headroom / 100, growth / 100, peak, cluster)
-        code = _finish(setting, found, where, now.isoformat(timespec="seconds"), strict, as_json)
+        code = _finish(setting, found, where, now.isoformat(timespec="seconds"), floors, strict, as_json)
     except (UsageError, RunError, RunFailed, ServerFailed) as error:
         for line in str(error).splitlines():
             typer.echo(f"error: {line}", err=True)
@@ -136,11 +153,14 @@ def understand(asked: Asked, where: Path) -> tuple[Job, dict[int, float]]:
     path = Path(asked.scenario) if asked.scenario.endswith(".py") else scenario(asked.scenario)
     if not path.is_file():
         faults.append(f"--scenario {asked.scenario}: there is no {path}")
+    if asked.server_metrics is not None and asked.host is None:
+        faults.append("--server-metrics: without --host the server is our own, and tells its figures itself")
     ours = [one for one in asked.locust if one.partition("=")[0] in _OURS]
     faults += [f"{one} is set by each level, or by a flag of this command" for one in ours]
     if faults:
         raise UsageError(faults)
     flags += ["--rt-allow-remote"] if asked.allow_remote else []
+    flags += ["--rt-server-metrics", asked.server_metrics] if asked.server_metrics else []
     search = Search(low, high, confirm=fresh(asked.level_s))
     job = Job(search, path, asked.host, asked.level_s, tuple(slos), (*flags, *asked.locust), where)
     return job, cluster
@@ -172,7 +192,7 @@ def without_secrets(words: Sequence[str]) -> list[str]:
         flag, equals, _ = word.partition("=")
         # Locust takes any beginning of a flag that only one flag has.
         secret = len(flag) > len("--rt-t") and any(name.startswith(flag) for name in _SECRETS)
-        shown.append("***" if hide else f"{flag}=***" if secret and equals else word)
+        shown.append("***" if hide else f"{flag}=***" if secret and equals else without_credentials(word))
         hide = secret and not equals and not hide
     return shown
 
@@ -238,17 +258,20 @@ def _setting(
     )
 
 
-def _finish(setting: Setting, found: Found, where: Path, started: str, strict: bool, as_json: bool) -> int:
+def _finish(
+    setting: Setting, found: Found, where: Path, started: str, floors: bool, strict: bool, as_json: bool
+) -> int:
     """Conclude, write, tell; the exit code. Raises RunError."""
     import msgspec
 
     from loadtest.analysis.capacity import conclude
+    from loadtest.cli.capacity_floors import section
     from loadtest.cli.indexing import rebuild_indexes
     from loadtest.report.capacity_words import outline
 
     plan = conclude(setting, found.done, found.tried, found.cut)
     code = plan.exit_code(broken=bool(found.cut) and not found.interrupted, strict=strict)
-    told = _write(where, plan, started, code)
+    told = _write(where, plan, started, code, *(section(plan, where, as_json) if floors else ()))
     rebuild_indexes([where], of=where.parent)
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(told), indent=2).decode())
@@ -260,7 +283,9 @@ def _finish(setting: Setting, found: Found, where: Path, started: str, strict: b
     return code
 
 
-def _write(where: Path, plan: Any, started: str, code: int) -> dict[str, Any]:
+def _write(
+    where: Path, plan: Any, started: str, code: int, floors: Beneath | None = None, floors_why: str = ""
+) -> dict[str, Any]:
     """summary.json, capacity.json for the index, and the page. Raises RunError."""
     import msgspec
 
@@ -285,5 +310,5 @@ def _write(where: Path, plan: Any, started: str, code: int) -> dict[str, Any]:
     for name, content in ((runs.SUMMARY, told), ("capacity.json", record)):
         write_file(where / name, msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")
     command = shlex.join(["loadtest", *without_secrets(sys.argv[1:])])
-    write_page(where / runs.REPORT, capacity_page(plan, started, command))
+    write_page(where / runs.REPORT, capacity_page(plan, started, command, floors, floors_why))
     return told

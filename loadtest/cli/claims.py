@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from loadtest.cli.claims_floors import Section
     from loadtest.cli.claims_run import Job
     from loadtest.cli.claims_session import Session, Wanted
     from loadtest.contract.claims import Claim
@@ -39,11 +40,15 @@ def claims(
     allow_remote: Annotated[
         bool, typer.Option("--allow-remote", help="Put load on a host that is not this machine.")
     ] = False,
+    floors: Annotated[
+        bool, typer.Option(help="Also measure what the harness itself adds; half a minute.")
+    ] = True,
     strict: Annotated[bool, typer.Option(help="End with 6 if a claim is not decided.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON, nothing else.")] = False,
 ) -> None:
     """Carry out the experiment behind every claim, and confirm it, refute it, or say what would decide it."""
     from loadtest.cli.bandwidth_grid import GridError
+    from loadtest.cli.claims_floors import section
     from loadtest.cli.claims_session import SessionError, Wanted
     from loadtest.cli.sizing import CannotRun
     from loadtest.contract import ContractError
@@ -56,7 +61,8 @@ def claims(
         check_writable(out if resume is None else resume.parent)
         session, asked = _session(resume, wanted, out)
         whole = _run(session, asked, ["--rt-allow-remote"] if allow_remote else [], quiet=as_json)
-        code = _finish(session, asked, whole, strict, as_json)
+        beneath = section(session, quiet=as_json) if whole and floors else None
+        code = _finish(session, asked, whole, beneath, strict, as_json)
     except (ContractError, SessionError, GridError, CannotRun, RunError) as error:
         for line in str(error).splitlines():
             typer.echo(f"error: {line}", err=True)
@@ -109,7 +115,14 @@ def _done(session: Session, job: Job) -> bool:
     return bool(session.finished(job.recipe.name, job.seed))
 
 
-def _finish(session: Session, asked: Sequence[Claim], whole: bool, strict: bool, as_json: bool) -> int:
+def _finish(
+    session: Session,
+    asked: Sequence[Claim],
+    whole: bool,
+    beneath: Section | None,
+    strict: bool,
+    as_json: bool,
+) -> int:
     """Judge what was run, keep it, tell of it; the exit code."""
     import msgspec
 
@@ -121,7 +134,7 @@ def _finish(session: Session, asked: Sequence[Claim], whole: bool, strict: bool,
 
     outcomes = judge_session(session, asked)
     codes = codes_of(outcomes, session, strict)
-    summary, suites = write(session, outcomes, codes, whole)
+    summary, suites = write(session, outcomes, codes, whole, beneath)
     rebuild_indexes([session.path / one.path for one in session.record.done], of=session.path.parent)
     for line in session.record.failed:
         typer.echo(f"error: {line}", err=True)

@@ -22,6 +22,7 @@ from loadtest.report.render import write_file, write_page
 from loadtest.report.suite import Suite
 
 if TYPE_CHECKING:
+    from loadtest.cli.claims_floors import Section
     from loadtest.cli.claims_session import Session
 
 
@@ -36,9 +37,16 @@ def codes_of(outcomes: Sequence[Outcome], session: Session, strict: bool) -> set
 
 
 def write(
-    session: Session, outcomes: Sequence[Outcome], codes: set[int], whole: bool
+    session: Session,
+    outcomes: Sequence[Outcome],
+    codes: set[int],
+    whole: bool,
+    beneath: Section | None = None,
 ) -> tuple[dict[str, Any], list[Suite]]:
-    """Write all files of the session; (summary.json as data, what CI is told). Raises RunError."""
+    """Write all files of the session; (summary.json as data, what CI is told). Raises RunError.
+
+    beneath: what its page says of the floors, which have a file of their own.
+    """
     record = session.record
     record.exit_code = first_of(codes)
     record.state = _state(outcomes, whole and not record.failed)
@@ -63,7 +71,7 @@ def write(
         list(record.failed),
         shlex.join(["loadtest", *sys.argv[1:]]),
     )
-    write_page(session.path / runs.REPORT, claims_page(outcomes, asked))
+    write_page(session.path / runs.REPORT, claims_page(outcomes, asked, *(beneath or ())))
     session.save()
     return summary, [suite]
 

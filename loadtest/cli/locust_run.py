@@ -69,8 +69,7 @@ def run_scenario(
         try:
             _wait(child, run_time_s, tick)
         except KeyboardInterrupt:
-            child.send_signal(signal.SIGTERM)
-            child.wait(_PATIENCE_S)
+            _end(child)
             left = _latest(reports)
             raise Interrupted(left if left != before else None) from None
         finally:
@@ -81,6 +80,16 @@ def run_scenario(
     if after is None or after == before:
         raise RunFailed(f"{name}: {_last_words(log)}", log)
     return after
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Kindly first, so that it writes what it has. One that hangs must not take what went before it along."""
+    child.send_signal(signal.SIGTERM)
+    try:
+        child.wait(_PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
 
 
 def _wait(child: subprocess.Popen[bytes], run_time_s: float, tick: Callable[[float], None]) -> None:

@@ -7,13 +7,23 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from loadtest.cli import serving_cluster
+from loadtest.cli.serving import (
+    NODE,
+    NULL,
+    TARGETS,
+    announce,
+    fail,
+    host_of,
+    install_node,
+    loopback_only,
+    settings_of,
+)
+
 if TYPE_CHECKING:
     from socket import socket
 
     from loadtest.targets.reference.settings import Settings
-
-USAGE = 2
-REFERENCE, NODE, NULL = TARGETS = ("reference", "node", "null")
 
 
 def serve(
@@ -48,12 +58,27 @@ def serve(
             help="Behind a proxy that does faults on order: black holes, delays, restarts.",
         ),
     ] = False,
+    instances: Annotated[
+        int, typer.Option(help="How many servers, behind HAProxy; several share their state over --redis.")
+    ] = 1,
+    redis: Annotated[
+        str | None, typer.Option(help="Redis that holds the state: redis://127.0.0.1:6379/0 (env REDIS_URL).")
+    ] = None,
+    sticky: Annotated[
+        str | None, typer.Option(help="How a user comes back to its instance: cookie, or none (cookie).")
+    ] = None,
+    tls: Annotated[
+        bool,
+        typer.Option(
+            "--tls", help="https and wss: HAProxy in front, with a certificate made for this start."
+        ),
+    ] = False,
 ) -> None:
-    """Run a server that keeps the contract, until Ctrl-C."""
+    """Run a server that keeps the contract, until Ctrl-C; or several of them."""
     if target not in TARGETS:
-        _fail(f"unknown target {target}: there are {', '.join(TARGETS[:-1])} and {TARGETS[-1]}")
+        fail(f"unknown target {target}: there are {', '.join(TARGETS[:-1])} and {TARGETS[-1]}")
     if target == NULL and no_websocket:
-        _fail("--target null has no HTTP polling, so nothing would be left of it without WebSocket")
+        fail("--target null has no HTTP polling, so nothing would be left of it without WebSocket")
     given = {
         "BIND": bind,
         "PORT": port,
@@ -61,10 +86,17 @@ def serve(
         "ENABLE_WEBSOCKET": "false" if no_websocket else None,
         "PING_INTERVAL": ping_interval,
         "PING_TIMEOUT": ping_timeout,
+        "REDIS_URL": redis,
     }
     overrides = {name: str(value) for name, value in given.items() if value is not None}
     environment = {**os.environ, **overrides}
-    if through_faults:
+    wanted = serving_cluster.Wanted(instances, sticky, tls)
+    serving_cluster.check(wanted, environment, target, through_faults)
+    if redis or instances > 1:
+        serving_cluster.ask_redis(environment["REDIS_URL"], target)
+    if wanted.behind_proxy:
+        serving_cluster.run_behind_proxy(wanted, environment, target)
+    elif through_faults:
         _run_through_faults(environment, target)
     elif target == NODE:
         _become_node(environment)
@@ -74,20 +106,24 @@ def serve(
 
 def _run(environment: Mapping[str, str], target: str) -> None:
     from loadtest.targets.reference import server
+    from loadtest.targets.reference.shared import SharedStateError
 
-    settings = _settings(environment)
+    settings = settings_of(environment)
     try:
         listener = server.listen(settings)
     except server.PortTakenError as taken:
-        _fail(str(taken))
+        fail(str(taken))
     except OSError as bad:
-        _fail(f"cannot listen on {settings.bind}: {bad}")
-    host, port = _host(settings.bind), listener.getsockname()[1]
+        fail(f"cannot listen on {settings.bind}: {bad}")
+    host, port = host_of(settings.bind), listener.getsockname()[1]
     url = f"http://{host}:{port}"
     if target == NULL:
         _serve_null(environment, settings, listener, url)
-    else:
-        server.serve(settings, listener, lambda: _announce(settings, url))
+        return
+    try:
+        server.serve(settings, listener, lambda: announce(settings, url))
+    except SharedStateError as bad:
+        fail(str(bad))
 
 
 def _serve_null(environment: Mapping[str, str], settings: "Settings", listener: "socket", url: str) -> None:
@@ -97,54 +133,37 @@ def _serve_null(environment: Mapping[str, str], settings: "Settings", listener: 
     try:
         held_back_ns = server.delay_ns(environment)
     except SettingsError as bad:
-        _fail(*bad.faults)
+        fail(*bad.faults)
     server.serve(settings, held_back_ns, listener, lambda: _announce_null(url, held_back_ns))
-
-
-def _install_node() -> None:
-    """The proxy would not wait as long for the server behind it, nor say as clearly what is missing."""
-    from loadtest.targets.node import server
-    from loadtest.targets.node.install import NodeMissing
-
-    try:
-        server.ready()
-    except NodeMissing as missing:
-        _fail(str(missing))
 
 
 def _become_node(environment: Mapping[str, str]) -> NoReturn:
     from loadtest.targets.node import server
     from loadtest.targets.node.install import NodeMissing
 
-    _settings(environment)  # what is wrong is said before anything is installed
+    settings_of(environment)  # what is wrong is said before anything is installed
     try:
         server.become(environment)
     except NodeMissing as missing:
-        _fail(str(missing))
+        fail(str(missing))
 
 
 def _run_through_faults(environment: Mapping[str, str], target: str) -> NoReturn:
     from loadtest.targets.faultproxy import control
     from loadtest.targets.faultproxy.listener import Listener, ListenError
     from loadtest.targets.faultproxy.run import Child, run
-    from loadtest.targets.reference.settings import Settings
 
-    bind = environment.get("BIND", "").strip() or Settings.bind
-    if not Settings(bind=bind).on_loopback:
-        _fail(
-            f"--through-faults works on loopback only, where nobody else can order faults, not on {bind}: "
-            "use --bind 127.0.0.1, or leave the flag out"
-        )
-    settings = _settings(environment)
+    loopback_only(environment, "--through-faults works on loopback only, where nobody else can order faults")
+    settings = settings_of(environment)
     if target == NODE:
-        _install_node()
+        install_node()
     try:
         listener = Listener(settings.bind, settings.port)
         controls = control.listen(0)
     except ListenError as bad:
-        _fail(str(bad))
+        fail(str(bad))
     except OSError as bad:
-        _fail(f"cannot listen on 127.0.0.1: {bad}")
+        fail(f"cannot listen on 127.0.0.1: {bad}")
     inner = {
         **environment,
         "BIND": "127.0.0.1",
@@ -156,34 +175,10 @@ def _run_through_faults(environment: Mapping[str, str], target: str) -> NoReturn
         listener,
         controls,
         child,
-        lambda: _announce(settings, listener.url, control.url(controls)),
+        lambda: announce(settings, listener.url, control.url(controls)),
         "loadtest serve",
     )
     raise typer.Exit(code)
-
-
-def _settings(environment: Mapping[str, str]) -> "Settings":
-    from loadtest.targets.reference.settings import Settings, SettingsError
-
-    try:
-        return Settings.from_environment(environment)
-    except SettingsError as bad:
-        _fail(*bad.faults)
-
-
-def _host(bind: str) -> str:
-    return f"[{bind}]" if ":" in bind else bind
-
-
-def _announce(settings: "Settings", url: str, fault_control: str | None = None) -> None:
-    limit = f"{settings.rate_limit} messages/min per socket" if settings.rate_limit else "none"
-    hooks = "on (/__stats, /__fault, /api/auth/token)" if settings.test_hooks else "off"
-    websocket = "" if settings.enable_websocket else "; Socket.IO is off, HTTP polling only"
-    print(f"listening on {url}")
-    if fault_control is not None:
-        print(f"fault control: {fault_control}")
-    print(f"try: locust -f scenarios/messaging.py -H {url}")
-    print(f"rate limit: {limit}; test hooks: {hooks}{websocket}", flush=True)
 
 
 def _announce_null(url: str, held_back_ns: int) -> None:
@@ -192,9 +187,3 @@ def _announce_null(url: str, held_back_ns: int) -> None:
     print(f"try: locust -f scenarios/messaging.py -H {url}")
     print(f"null server: lets everybody in, passes on what is said to a room{held_back}, and keeps nothing")
     print("rate limit: none; no HTTP polling", flush=True)
-
-
-def _fail(*lines: str) -> NoReturn:
-    for line in lines:
-        print(f"loadtest serve: {line}", file=sys.stderr)
-    raise typer.Exit(USAGE)

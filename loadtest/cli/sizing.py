@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import platform
 import resource
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
+
+from loadtest.measure.sockets import LOOPBACK_ADDRESSES
 
 if TYPE_CHECKING:
     from loadtest.analysis.event_cost import Cost
@@ -23,15 +26,21 @@ class CannotRun(Exception):
     """What no number of processes helps against; ``str`` has a line for each reason."""
 
 
-def machine(shared: bool = True) -> Machine:
-    """What this one has. shared: whether the server under test runs here too."""
+def machine(shared: bool = True, client: str = "native") -> Machine:
+    """What this one has. shared: whether the server under test runs here too.
+
+    Connections of our own client to a server on this machine leave from several addresses, each with its ports.
+    """
     from loadtest.analysis.sizing import Machine
+
+    several = shared and client == "native" and sys.platform.startswith("linux")
+    ports = _ports()
 
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     return Machine(
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         descriptors=None if hard == resource.RLIM_INFINITY else hard,
-        ports=_ports(),
+        ports=ports and ports * (LOOPBACK_ADDRESSES if several else 1),
         memory_bytes=psutil.virtual_memory().total,
         shared=shared,
     )
@@ -49,7 +58,7 @@ def fits(load: Load, reports: Path = Path("reports"), shared: bool = True) -> Fi
     """A load beside this machine, by the newest cost that was measured here. Raises ValueError."""
     from loadtest.analysis.sizing import fit
 
-    return fit(load.need(measured_cost(load, reports)), machine(shared))
+    return fit(load.need(measured_cost(load, reports)), machine(shared, load.client))
 
 
 def check(

@@ -1,29 +1,51 @@
 """What does a user do, in the words of the application? Events and the requests that do the same."""
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Annotated, Final
 
 import msgspec
 
-from loadtest.contract.answers import AckRule, Answer, HttpCall
+from loadtest.contract.answers import AckRule, Answer, HttpCall, badly_named
+from loadtest.contract.path import JsonPath
 from loadtest.contract.table import Expect, Given, Millis, Name, Table
 from loadtest.contract.template import Template, Variables
 
 Args = Annotated[Template, Expect(list)]
 _NO_ARGS: Final = Template.parse([])
+_NOTHING: Final[Mapping[str, JsonPath]] = MappingProxyType({})
 
 
 class Authenticate(Table, frozen=True, kw_only=True):
-    """What a socket says once it is connected. With neither ``ack`` nor ``wait``, saying it is enough."""
+    """What a socket says once it is connected, what it waits for, or both.
 
-    emit: Name
+    With neither ``ack`` nor ``wait``, saying it is enough. capture: what the awaited event brings.
+    """
+
+    emit: Name | None = None
     args_template: Args = msgspec.field(default=_NO_ARGS, name="args")
     ack: AckRule | None = None
     wait: Name | None = None
+    capture: Mapping[str, JsonPath] = _NOTHING
+
+    def captured(self, args: object) -> dict[str, object]:
+        """Variables for later templates out of the awaited event; no absent ones."""
+        read = ((name, path.read(args)) for name, path in self.capture.items())
+        return {name: value for name, value in read if value is not None}
 
     def args(self, variables: Variables) -> list[object]:
         """The arguments of the event."""
         return self.args_template.render(variables)  # type: ignore[return-value]  # Expect(list)
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """As in Table."""
+        if self.emit is None and self.wait is None:
+            yield "emit", 'missing, as is "wait": there is nothing to say and nothing to wait for'
+        if self.emit is None and self.ack is not None:
+            yield "ack", 'nothing is emitted that could be acknowledged, "emit" is missing'
+        if self.capture and self.wait is None:
+            yield "capture", 'needs "wait", the event it reads; what an ack brings is captured in "ack"'
+        yield from badly_named("capture", self.capture)
 
 
 class Action(Table, frozen=True, kw_only=True):

@@ -5,13 +5,15 @@ what is read from them is the same, and so are the methods here. None of them ra
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Annotated, Final, Literal
+from urllib.parse import urlencode
 
 import msgspec
 
 from loadtest.contract.faults import join
+from loadtest.contract.header import Header
 from loadtest.contract.path import JsonPath
 from loadtest.contract.table import Statuses, Table, Url, whole
 from loadtest.contract.template import Template, TextTemplate, Variables, as_text
@@ -28,6 +30,7 @@ class Answer(Table, frozen=True, kw_only=True):
     seq_at: JsonPath | None = msgspec.field(default=None, name="seq")
     last_seq_at: JsonPath | None = msgspec.field(default=None, name="last_seq")
     missed_at: JsonPath | None = msgspec.field(default=None, name="missed")
+    id_at: JsonPath | None = msgspec.field(default=None, name="id")
     capture: Mapping[str, JsonPath] = _NOTHING
 
     def error(self, root: object) -> str | None:
@@ -38,6 +41,11 @@ class Answer(Table, frozen=True, kw_only=True):
     def seq(self, root: object) -> int | None:
         """The number the server gave the message within its room."""
         return whole(self.seq_at, root)
+
+    def server_id(self, root: object) -> str | None:
+        """The id under which the server will deliver it, where the delivery carries no marker."""
+        value = self.id_at.read(root) if self.id_at else None
+        return None if value is None else as_text(value)
 
     def last_seq(self, root: object) -> int | None:
         """The highest number in the room at the moment of joining."""
@@ -55,9 +63,7 @@ class Answer(Table, frozen=True, kw_only=True):
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """As in Table."""
-        for name in self.capture:
-            if not _NAME.fullmatch(name):
-                yield join("capture", name), "not a variable's name, expected lower case such as call_id"
+        yield from badly_named("capture", self.capture)
 
 
 class AckRule(Answer, frozen=True, kw_only=True):
@@ -81,11 +87,16 @@ class AckRule(Answer, frozen=True, kw_only=True):
 
 
 class HttpCall(Answer, frozen=True, kw_only=True):
-    """The same action for a user without a socket: one request, and how to read what comes back."""
+    """The same action for a user without a socket: one request, and how to read what comes back.
+
+    headers: for this request alone, beside those that every request carries.
+    """
 
     method: Method
     path: Annotated[TextTemplate, Url]
     json: Template | None = None
+    form: Mapping[str, TextTemplate] | None = None
+    headers: tuple[Header, ...] = ()
     ok_statuses: Statuses = msgspec.field(default=(200,), name="ok")
 
     def target(self, variables: Variables) -> str:
@@ -96,6 +107,28 @@ class HttpCall(Answer, frozen=True, kw_only=True):
         """The JSON body; None where the request has none."""
         return self.json.render(variables) if self.json else None
 
+    def filled(self, variables: Variables) -> bytes:
+        """The body of a form, as a browser would send it."""
+        form = self.form or {}
+        return urlencode([(name, value.render(variables)) for name, value in form.items()]).encode("ascii")
+
+    def header_lines(self, variables: Variables) -> str:
+        """The header lines of this request alone, each ending in CRLF."""
+        return "".join([f"{one.name}: {one.value.render(variables)}\r\n" for one in self.headers])
+
     def ok(self, status: int) -> bool:
         """Whether a status means success."""
         return status in self.ok_statuses
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """As in Table."""
+        yield from super().problems()
+        if self.json is not None and self.form is not None:
+            yield "form", '"json" says what the body is already, keep one of them'
+
+
+def badly_named(key: str, names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """What cannot be a variable among the keys of a table, as problems of that table's owner."""
+    for name in names:
+        if not _NAME.fullmatch(name):
+            yield join(key, name), "not a variable's name, expected lower case such as call_id"

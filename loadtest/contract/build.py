@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar, Union, get_args, get
 import msgspec
 
 from loadtest.contract.faults import Faults, join, kind, nearest
-from loadtest.contract.model import Header
+from loadtest.contract.header import Header
 from loadtest.contract.path import HINT, JsonPath
 from loadtest.contract.table import Expect, Given, Table, Url
 from loadtest.contract.template import Template, TextTemplate, problems

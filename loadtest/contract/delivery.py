@@ -27,6 +27,13 @@ NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
     _PRESENCE: ("sender", "status"),
 }
 
+# What may be known by the server's id alone, and the action whose answer tells the sender that id.
+ANSWERED: Final[Mapping[str, str]] = {
+    "message.deliver": "send",
+    "receipt.deliver": "read",
+    "typing.deliver": "typing.start",
+}
+
 
 class Delivery(Table, frozen=True, kw_only=True):
     """An event that brings something to a receiver, and how to tell what it brings.
@@ -39,6 +46,7 @@ class Delivery(Table, frozen=True, kw_only=True):
     marker_at: JsonPath | None = msgspec.field(default=None, name="marker")
     marker_in_at: JsonPath | None = msgspec.field(default=None, name="marker_in")
     marker_pattern: re.Pattern[str] = MARKER
+    id_at: JsonPath | None = msgspec.field(default=None, name="id")
     room_at: JsonPath | None = msgspec.field(default=None, name="room")
     seq_at: JsonPath | None = msgspec.field(default=None, name="seq")
     sender_at: JsonPath | None = msgspec.field(default=None, name="sender")
@@ -55,8 +63,16 @@ class Delivery(Table, frozen=True, kw_only=True):
             return text(self.marker_at, args)
         if self.marker_in_at is None:
             return None
-        found = self.marker_pattern.search(text(self.marker_in_at, args) or "")
+        inside = self.marker_in_at.read(args)
+        if isinstance(inside, (bytes, bytearray)):
+            inside = inside.decode("utf-8", "replace")
+        found = self.marker_pattern.search(inside) if isinstance(inside, str) else None
         return found.group() if found else None
+
+    def server_id(self, args: object) -> str | None:
+        """The id that the server gave it, and its acknowledgement to the sender as well."""
+        value = self.id_at.read(args) if self.id_at else None
+        return None if value is None else as_text(value)
 
     def room(self, args: object) -> str | None:
         """The conversation it belongs to, as ``${room}`` has it."""
@@ -90,11 +106,16 @@ class Delivery(Table, frozen=True, kw_only=True):
         """As in Table."""
         if self.marker_at is not None and self.marker_in_at is not None:
             yield "marker_in", '"marker" says where the marker is already, keep one of them'
+        marked = self.marker_at is not None or self.marker_in_at is not None
+        if self.id_at is not None and marked:
+            yield "id", "the marker says which message this is already, keep one of them"
+        if self.id_at is not None and self.operation and self.operation not in ANSWERED:
+            yield "id", f"the sender of {self.operation} learns no id, it needs a marker"
         # Who comes and goes does so without a request that could carry a marker.
         told = self.sender_at is not None and self.status_at is not None
         exempt = self.operation == _PRESENCE or (told and not self.operation)
-        if self.marker_at is None and self.marker_in_at is None and not exempt:
-            yield "marker", 'missing, as is "marker_in": nothing says which message this is'
+        if not marked and self.id_at is None and not exempt:
+            yield "marker", 'missing, as are "marker_in" and "id": nothing says which message this is'
         for key in NEEDED.get(self.operation, ()):
             if getattr(self, f"{key}_at") is None:
                 yield key, f"missing, {self.operation} means nothing without it"

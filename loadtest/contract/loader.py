@@ -12,28 +12,45 @@ from loadtest.contract.model import FORMAT, Contract
 from loadtest.contract.table import ALWAYS
 
 DEFAULT: Final = Path(__file__).with_name("default.toml")
+EXAMPLES: Final = Path(__file__).with_name("examples")
 _LITERAL: Final = frozenset(
     {"args", "json", "auth"}
 )  # payloads: a key "capture" in there is the server's word
+_CAPTURING: Final = frozenset({"capture", "capture_cookie", "capture_header"})
 
 
 def load(path: Path | None = None) -> Contract:
-    """The contract in a TOML file; None: the one this package brings.
+    """The contract in a TOML file; None: the one this package brings. ``broadcast`` names a shipped example.
 
     Raises ContractError with one line per fault, all of them at once: a file that cannot be read or is not
     TOML, unknown or missing keys, wrong types, bad paths and templates, a format newer than this release.
     """
-    path = path or DEFAULT
+    path = DEFAULT if path is None else _shipped(path) or path
     faults = Faults(str(path))
     try:
         text = path.read_text(encoding="utf-8-sig")  # some editors put a byte order mark in front
     except UnicodeDecodeError as error:
         faults.add("", f"not UTF-8 at byte {error.start}, save it as UTF-8")
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
-        faults.add("", f"cannot be read: {getattr(error, 'strerror', None) or error}")
+        reason = getattr(error, "strerror", None) or error
+        hint = "" if path.suffix else f"; examples that are here: {', '.join(examples())}"
+        faults.add("", f"cannot be read: {reason}{hint}")
     else:
         return parse(text, str(path))
     raise faults.error()
+
+
+def examples() -> list[str]:
+    """The names of the examples that this package brings."""
+    return sorted(path.stem for path in EXAMPLES.glob("*.toml"))
+
+
+def _shipped(path: Path) -> Path | None:
+    """The example of that name; a file in the working directory comes first."""
+    if path.suffix or len(path.parts) != 1 or path.exists():
+        return None
+    shipped = EXAMPLES / f"{path}.toml"
+    return shipped if shipped.exists() else None
 
 
 def parse(text: str, name: str = "contract") -> Contract:
@@ -70,7 +87,7 @@ def _captured(raw: object) -> Iterator[str]:
     """The names of everything the contract captures from answers: variables from then on."""
     if isinstance(raw, dict):
         for key, value in raw.items():
-            if key == "capture" and isinstance(value, dict):
+            if key in _CAPTURING and isinstance(value, dict):
                 yield from (name for name in value if re.fullmatch(r"[a-z_][a-z0-9_]*", name))
             elif key not in _LITERAL:
                 yield from _captured(value)

@@ -10,11 +10,13 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from loadtest.contract.actions import Action, Authenticate, Calls, Chats, Presence, Typing
-from loadtest.contract.delivery import Delivery, ErrorEvent
+from loadtest.contract.answers import Answer
+from loadtest.contract.connect import Connect, Headers
+from loadtest.contract.delivery import ANSWERED, Delivery, ErrorEvent
 from loadtest.contract.feed import Feed
-from loadtest.contract.path import JsonPath
-from loadtest.contract.table import Count, Expect, Given, Millis, Name, Operation, Status, Table, Url, text
-from loadtest.contract.template import Template, TextTemplate, Variables
+from loadtest.contract.login import Login
+from loadtest.contract.table import Count, Given, Millis, Name, Operation, Table, Url
+from loadtest.contract.variables import captured, mentioned
 
 FORMAT: Final = 1  # the newest format of the file that this release reads
 
@@ -31,86 +33,6 @@ _NEEDS: Final[Mapping[Need, tuple[str, tuple[Operation, ...], str]]] = {
     ),
     "presence": ("presence", ("presence.deliver",), "ask who is there"),
 }
-
-
-class Health(Table, frozen=True, kw_only=True):
-    """The route that tells that the server is up, and its answer. Without ``json`` any body will do."""
-
-    path: Annotated[str, Url]
-    status: Status = 200
-    json: object = None
-
-    def ok(self, status: int, body: object) -> bool:
-        """Whether this is the answer of a healthy server of this contract."""
-        return status == self.status and (self.json is None or body == self.json)
-
-
-class ConfigRoute(Table, frozen=True, kw_only=True):
-    """Where the server announces itself: whether sockets are on, and who steers faults on the way to it."""
-
-    path: Annotated[str, Url]
-    websocket_at: JsonPath | None = msgspec.field(default=None, name="websocket")
-    fault_control_at: JsonPath | None = msgspec.field(default=None, name="fault_control")
-
-    def websocket(self, body: object) -> bool:
-        """False only if the server says so in as many words."""
-        return self.websocket_at is None or self.websocket_at.read(body) is not False
-
-    def fault_control(self, body: object) -> str | None:
-        """The control URL of a fault proxy, if there is one."""
-        return text(self.fault_control_at, body)
-
-
-class Connect(Table, frozen=True, kw_only=True):
-    """How a socket reaches the server."""
-
-    path: Annotated[str, Url] = "/socket.io"
-    namespace: Annotated[str, Url] = "/"
-    auth_template: Annotated[Template, Expect(dict)] | None = msgspec.field(default=None, name="auth")
-    health: Health | None = None
-    config: ConfigRoute | None = None
-
-    def auth(self, variables: Variables) -> object | None:
-        """What CONNECT carries; None where the contract has nothing to say there."""
-        return self.auth_template.render(variables) if self.auth_template else None
-
-
-class Header(Table, frozen=True, kw_only=True):
-    """One header line. In TOML a pair: ``["Accept", "*/*"]``."""
-
-    name: str
-    value: TextTemplate
-
-
-class Headers(Table, frozen=True, kw_only=True):
-    """The headers of every request of a polling user, in order, as a library or as a browser sends them.
-
-    preflight: those of the OPTIONS request by which a browser asks whether a page of another origin may send a
-    request at all. Empty: the page comes from the server itself, and nobody asks.
-    """
-
-    library: tuple[Header, ...]
-    browser: tuple[Header, ...]
-    preflight: Annotated[tuple[Header, ...], Given("method", "names")] = ()
-
-    def lines(self, kind: Literal["library", "browser"], variables: Variables) -> list[tuple[str, str]]:
-        """Names and values, in order."""
-        chosen = self.library if kind == "library" else self.browser
-        return [(header.name, header.value.render(variables)) for header in chosen]
-
-    def asking(self, method: str, names: str, variables: Variables) -> list[tuple[str, str]]:
-        """Names and values of a preflight for a request of that method with these headers, in order."""
-        known = {**variables, "method": method, "names": names}
-        return [(header.name, header.value.render(known)) for header in self.preflight]
-
-    def problems(self) -> Iterator[tuple[str, str]]:
-        """As in Table."""
-        lists = [("library", self.library), ("browser", self.browser)]
-        if self.preflight:
-            lists.append(("preflight", self.preflight))
-        for kind, chosen in lists:
-            if not any(header.name.lower() == "host" for header in chosen):
-                yield kind, 'no Host among the headers, HTTP/1.1 needs ["Host", "${host}"]'
 
 
 class Token(Table, frozen=True, kw_only=True):
@@ -146,12 +68,13 @@ class Contract(Table, frozen=True, kw_only=True):
 
     name: Name
     format: Count
-    connect: Connect = Connect()
+    connect: Annotated[Connect, Given("room", "host", "origin")] = Connect()
     headers: Annotated[Headers | None, Given("host", "origin")] = None
-    authenticate: Authenticate | None = None
+    login: Annotated[tuple[Login, ...], Given("room", "host", "origin")] = ()
+    authenticate: Annotated[Authenticate | None, Given("room")] = None
     join: Annotated[Action | None, Given("room", "since_seq")] = None
     leave: Annotated[Action | None, Given("room")] = None
-    send: Annotated[Action, Given("room", "body", "marker")]
+    send: Annotated[Action, Given("room", "body", "marker", "peer")]
     read: Annotated[Action | None, Given("room", "seq", "marker")] = None
     typing: Annotated[Typing | None, Given("room", "marker")] = None
     calls: Calls | None = None
@@ -164,6 +87,38 @@ class Contract(Table, frozen=True, kw_only=True):
     ignored: tuple[Name, ...] = ()
     documented: Documented = Documented()
     hooks: Hooks = Hooks()
+
+    @property
+    def has_rooms(self) -> bool:
+        """Whether anything tells the server which room a user is in; if not, everybody is in one."""
+        return "room" in mentioned(
+            self.login, self.connect, self.authenticate, self.join, self.leave, self.send
+        )
+
+    @property
+    def signs(self) -> bool:
+        """Whether users prove themselves by a token that they sign with the server's secret."""
+        return "token" in mentioned(self) and "token" not in captured(self.login, self.authenticate)
+
+    @property
+    def directed(self) -> bool:
+        """Whether a message is for one user."""
+        return "peer" in mentioned(self.send)
+
+    @property
+    def early(self) -> frozenset[str]:
+        """The variables that are needed before a user is in its room."""
+        return mentioned(self.login, self.connect, self.authenticate)
+
+    @property
+    def remembered(self) -> frozenset[str]:
+        """The variables that answers bring and other templates of the same user name."""
+        talk = self.join, self.leave, self.send, self.read, self.typing
+        return captured(self.login, self.authenticate, *talk) & mentioned(self)
+
+    def awaits(self, event: str) -> bool:
+        """Whether it is the event that says that a socket is let in."""
+        return self.authenticate is not None and self.authenticate.wait == event
 
     def deliveries_on(self, event: str) -> tuple[Delivery, ...]:
         """What an event delivers; empty for an event this contract does not know."""
@@ -228,6 +183,28 @@ class Contract(Table, frozen=True, kw_only=True):
             yield "headers", "missing, [[feeds]] make polling users, and their requests need headers"
         if self.feeds and isinstance(self.send, Action) and self.send.http is None:
             yield "send.http", "missing, [[feeds]] make polling users, who send over HTTP"
+        for index, delivery in enumerate(self.deliveries):  # empty if one of them is faulty
+            yield from self._addressed(f"deliveries[{index}]", delivery)
+
+    def _addressed(self, at: str, delivery: Delivery) -> Iterator[tuple[str, str]]:
+        """Whether a delivery and the action that leads to it say the same of ids and of receivers."""
+        action: object = self
+        name = ANSWERED.get(delivery.operation, "")
+        for part in name.split("."):
+            action = getattr(action, part, None)
+        if delivery.id_at is not None and isinstance(action, Action):
+            answers = [one for one in (action.ack, action.http) if isinstance(one, Answer)]
+            if not answers or any(one.id_at is None for one in answers):
+                yield f"{at}.id", f'needs "id" in {name}.ack too: how else does the sender learn the id?'
+        if delivery.operation != "message.deliver" or not isinstance(self.send, Action):
+            return
+        if self.directed and delivery.recipients not in ("user", "both"):
+            yield f"{at}.recipients", 'expected "user" or "both", because [send] names ${peer}'
+        if not self.directed and delivery.recipients in ("user", "both"):
+            yield (
+                f"{at}.recipients",
+                f'"{delivery.recipients}" needs ${{peer}} in [send]: for whom is a message?',
+            )
 
     def _events(self) -> Iterator[tuple[str, str, str]]:
         """Everything that says what becomes of an event: only the first of a name would ever be asked."""

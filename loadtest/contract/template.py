@@ -3,6 +3,7 @@
 A string that is exactly one ``${name}`` becomes the variable with its type; inside longer text a variable is
 written as text (null as nothing, other values that are not text as JSON). ``$${`` stands for a plain ``${``.
 A table key whose value is exactly a variable that is null is left out: that is how JSON says "not given".
+A table ``{"$bytes": "text"}`` stands for the bytes of that text, for events that carry binary data.
 In a request path values are percent-encoded, and a list becomes its values with commas in between.
 """
 
@@ -20,6 +21,7 @@ from loadtest.contract.faults import join
 Variables = Mapping[str, object]
 Render = Callable[[Variables], object]
 
+BYTES: Final = "$bytes"
 _TOKEN: Final = re.compile(r"(?P<escape>\$\$\{)|\$\{(?P<name>[a-z_][a-z0-9_]*)\}|(?P<broken>\$\{)")
 
 
@@ -81,6 +83,10 @@ def problems(source: object, known: Collection[str] | None = None, at: str = "")
         case list():
             for index, item in enumerate(source):
                 yield from problems(item, known, f"{at}[{index}]")
+        case dict() if BYTES in source:
+            if len(source) > 1 or not isinstance(source[BYTES], str):
+                yield at, f'"{BYTES}" stands alone in its table and holds text: {{ "{BYTES}" = "${{body}}" }}'
+            yield from problems(source[BYTES], known, at)
         case dict():
             for key, value in source.items():
                 if "${" in key:
@@ -118,6 +124,9 @@ def _compile(source: object) -> Render:
             return _line(source, as_text) if name is None else _variable(name)
         case list():
             return _list(source)
+        case {"$bytes": str() as inside}:
+            write = _line(inside, as_text)
+            return lambda variables: write(variables).encode()
         case dict():
             return _table(source)
         case _:

@@ -29,7 +29,8 @@ class Entry:
     """A message under way. ``expected`` shrinks when a debt is excused; ``seen`` are the settled ones.
 
     open_to: who may get a copy without being owed one. legal: whose copy is nobody's business. transport: how
-    the sender was connected; by now it may be connected otherwise, and still the row is this one's.
+    the sender was connected; by now it may be connected otherwise, and still the row is this one's. server: which
+    of several the sender was on, of a message; empty where nobody says.
     """
 
     __slots__ = (
@@ -53,6 +54,7 @@ class Entry:
         "sender",
         "sent_ns",
         "sequence",
+        "server",
         "transport",
         "wants_ack",
     )
@@ -77,5 +79,6 @@ class Entry:
     sender: Member
     sent_ns: int
     sequence: int
+    server: str
     transport: str
     wants_ack: bool

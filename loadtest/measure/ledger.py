@@ -20,8 +20,10 @@ from loadtest.measure.crossing import Crossing
 from loadtest.measure.entry import Audience, Entry
 from loadtest.measure.exemplars import Exemplars
 from loadtest.measure.operations import Operation
+from loadtest.measure.plan import Phase
 from loadtest.measure.recorder import Interval, Recorder
 from loadtest.measure.rooms import Member, Room, Stay
+from loadtest.measure.servers import way
 
 _ACK = Operation.MESSAGE_ACK.value  # an enum's members and values are slow to reach
 _DELIVER = Operation.MESSAGE_DELIVER
@@ -201,6 +203,7 @@ class Ledger:
         entry.marker, entry.sequence, entry.operation = marker, sequence, operation
         entry.room, entry.sender, entry.transport = room, sender, sender.transport
         entry.planned_ns, entry.sent_ns, entry.deadline_ns = planned_ns, sent_ns, sent_ns + self.deadline_ns
+        entry.server = sender.stops.now if operation is _DELIVER else ""
         entry.seen, entry.offline, entry.open_to = set(), _NOBODY, _NOBODY
         entry.acked_ns, entry.expired, entry.refused, entry.wants_ack = None, False, False, False
         # Kept by the room: every call and every chat is one, and takes all that it knows with it when it ends.
@@ -400,8 +403,12 @@ class Ledger:
         seen.add(member)
         if entry.expired:
             self._interval_for(entry, member).lost -= 1  # also if it was read in time and only told late
+            if read_ns <= entry.deadline_ns:
+                self._missed(entry, member, -1)
         if read_ns > entry.deadline_ns:
             self._interval_for(entry, member).late += 1
+            if not entry.expired:
+                self._missed(entry, member)
             return entry
         interval = entry.deliver
         if entry.echo is not None and member is entry.sender:
@@ -411,6 +418,8 @@ class Ledger:
         latency = read_ns - entry.planned_ns
         interval.record_latency(latency)
         interval.record_service(read_ns - entry.sent_ns)
+        if entry.server and interval is entry.deliver and member.stops.now:
+            interval.record_phase(way(entry.server, member.stops.now), latency)
         order = entry.order
         if entry.sequence < order.get(member, 0):
             interval.reordered += not restored
@@ -477,6 +486,7 @@ class Ledger:
             missing = entry.expected - entry.seen
             for member in missing:
                 self._interval_for(entry, member).lost += 1
+                self._missed(entry, member)
                 sent_ns = entry.sent_ns
                 if member.provoked or member.was_out(sent_ns) or entry.sender.was_out(sent_ns):
                     self.recorder.count(PROVOKED + self._operation_for(entry, member))
@@ -486,6 +496,14 @@ class Ledger:
                 self._ack_interval(entry).expected += 1
             elif not missing:
                 del self._table[entry.marker]
+
+    def _missed(self, entry: Entry, member: Member, by: int = 1) -> None:
+        """It did not come in time: by which way between servers it should have."""
+        if not entry.server or self._operation_for(entry, member) != _DELIVER.value:
+            return
+        reader = member.stops.at(entry.sent_ns)
+        if reader and self.recorder.plan.phase(entry.planned_ns) is Phase.MEASURE:
+            self.recorder.count(f"servers.missing.{way(entry.server, reader)}", by)
 
     def _ack_interval(self, entry: Entry) -> Interval:
         return self.recorder.interval(_ACK, entry.transport, entry.planned_ns)

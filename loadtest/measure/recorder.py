@@ -57,7 +57,10 @@ class Interval:
 
     def record_phase(self, name: str, duration_ns: int) -> None:
         """A named part of a longer operation, such as ``tcp`` of a connect."""
-        self.phases.setdefault(name, Histogram()).record(duration_ns)
+        found = self.phases.get(name)
+        if found is None:
+            found = self.phases[name] = Histogram()
+        found.record(duration_ns)
 
     @property
     def empty(self) -> bool:

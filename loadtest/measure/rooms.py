@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from loadtest.measure.servers import Stops
+
 if TYPE_CHECKING:
     from loadtest.measure.entry import Entry
     from loadtest.measure.operations import Operation
@@ -22,6 +24,7 @@ class Member:
     ``merging``: it reads from two connections for a moment, so that a second copy is its own doing.
     ``provoked``: it is out of reach because the run itself injected a fault.
     ``outages``: when it was, now and before, in ns: what was on its way then may have been lost by that.
+    ``stops``: the servers it has been on, where the target says which that is.
     """
 
     __slots__ = (
@@ -35,6 +38,7 @@ class Member:
         "provoked",
         "rooms",
         "sequence",
+        "stops",
         "transport",
     )
 
@@ -48,6 +52,7 @@ class Member:
         self.sequence = 0
         self.rooms: dict[str, Room] = {}
         self.outages: list[tuple[int, int]] = []
+        self.stops = Stops()
 
     def cut_off(self, from_ns: int) -> None:
         """The run itself has put it out of reach; from when that may have cost something."""

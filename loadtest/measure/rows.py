@@ -116,13 +116,19 @@ class TrafficRow(msgspec.Struct, frozen=True, omit_defaults=True, tag="traffic",
 
 
 class ServerRow(msgspec.Struct, frozen=True, omit_defaults=True, tag="server", tag_field="kind"):
-    """What the target said of itself in one second; -1 where it said nothing."""
+    """What the target said of itself in one second, or the system of it; -1 where nothing was said.
+
+    sockets: connections by its own count. descriptors: files and sockets that it has open. cpu_percent: of one
+    core, all its processes together; busiest_percent: of the busiest one, where there are several.
+    """
 
     second: int
     sockets: int = -1
     cpu_percent: float = -1.0
     rss_bytes: int = -1
     loop_lag_ms: float = -1.0
+    descriptors: int = -1
+    busiest_percent: float = -1.0
 
 
 class FaultRow(msgspec.Struct, frozen=True, omit_defaults=True, tag="fault", tag_field="kind"):

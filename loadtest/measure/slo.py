@@ -71,7 +71,8 @@ class Slo(msgspec.Struct, frozen=True, omit_defaults=True):
 def understand(words: Iterable[str], read_text: Callable[[str], str]) -> list[Slo]:
     """The SLOs that these words mean; what ends in ``.toml`` is a file, which ``read_text`` gives the text of.
 
-    The same SLO twice counts once. Raises SloError with every fault at once.
+    The same SLO twice counts once; if one of them may end a run, that is the one, as early as any of them may.
+    Raises SloError with every fault at once.
     """
     found: list[Slo] = []
     faults: list[str] = []
@@ -82,7 +83,17 @@ def understand(words: Iterable[str], read_text: Callable[[str], str]) -> list[Sl
             faults += error.faults
     if faults:
         raise SloError(faults)
-    return list(dict.fromkeys(found))
+    kept: dict[str, Slo] = {}
+    for slo in found:
+        kept[slo.name] = _stricter(kept.get(slo.name, slo), slo)
+    return list(kept.values())
+
+
+def _stricter(one: Slo, other: Slo) -> Slo:
+    """Of two that ask the same: two verdicts of one name would be two test cases of one name."""
+    if one.abort_on_fail and other.abort_on_fail:
+        return min(one, other, key=lambda slo: slo.delay_abort_s)
+    return other if other.abort_on_fail else one
 
 
 def _of_expression(text: str) -> Slo:

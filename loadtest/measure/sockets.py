@@ -5,6 +5,9 @@ from __future__ import annotations
 SOCKETS = {"websocket": 2, "upgrade": 3, "long-polling": 3, "interval-polling": 3}
 """Of one device at most: those that polls and posts need, and one that is just being given up for another."""
 
+LOOPBACK_ADDRESSES = 64
+"""From which connections to a server on this machine leave one after the other, each with ports of its own."""
+
 SPARE = 200
 """File descriptors that a process needs beside those of its users."""
 

@@ -26,6 +26,7 @@ from loadtest.measure.histogram import Histogram, merged
 from loadtest.measure.operations import Operation
 from loadtest.measure.plan import Phase
 from loadtest.measure.rows import SeriesRow
+from loadtest.measure.sockets import SOCKETS
 from loadtest.measure.units import MS
 
 COUNTS = ("expected", "late", "lost", "open", "duplicate", "reordered", "leaked", "failed")
@@ -238,6 +239,8 @@ def parse_selector(text: str) -> Selector:
             raise ThresholdError(text, at, f"the label {name} stands here twice")
         if name == "phase" and value not in _PHASES:
             raise ThresholdError(text, at, f"no such phase; there are {', '.join(_PHASES)}")
+        if name == "transport" and value not in SOCKETS:
+            raise ThresholdError(text, at, f"no such transport; there are {', '.join(SOCKETS)}")
         labels[name] = value
     return Selector(match[1], tuple(sorted(labels.items())))
 

@@ -9,7 +9,9 @@ from loadtest.protocol.client import Client
 from loadtest.protocol.errors import (
     FrameTooLarge,
     HandshakeError,
+    HoldsBinary,
     LocalProtocolError,
+    OtherVersion,
     ProtocolError,
     RequestRefused,
 )
@@ -24,9 +26,10 @@ from loadtest.protocol.events import (
     Opened,
     SocketEvent,
 )
-from loadtest.protocol.life import TRANSITIONS, Input, State, as_markdown
+from loadtest.protocol.life import TRANSITIONS, Input, Standing, State, as_markdown
+from loadtest.protocol.namespaces import Namespace, Recovery
 from loadtest.protocol.polling import PollingClient, Post
-from loadtest.protocol.session import Recovery, Session
+from loadtest.protocol.session import Session
 from loadtest.protocol.upgrade import Upgrade
 
 __all__ = [
@@ -41,9 +44,12 @@ __all__ = [
     "Event",
     "FrameTooLarge",
     "HandshakeError",
+    "HoldsBinary",
     "Input",
     "LocalProtocolError",
+    "Namespace",
     "Opened",
+    "OtherVersion",
     "PollingClient",
     "Post",
     "ProtocolError",
@@ -51,6 +57,7 @@ __all__ = [
     "RequestRefused",
     "Session",
     "SocketEvent",
+    "Standing",
     "State",
     "Upgrade",
     "as_markdown",

@@ -21,7 +21,8 @@ from websockets.frames import CloseCode
 from loadtest.protocol.errors import FrameTooLarge, ProtocolError
 from loadtest.protocol.events import ClientEvent, Closed
 from loadtest.protocol.life import Input, State, advance
-from loadtest.protocol.session import Recovery, Session
+from loadtest.protocol.namespaces import Recovery
+from loadtest.protocol.session import Session
 from loadtest.protocol.websocket import WebSocket
 
 DEFAULT_MAX_SIZE = 16 * 1024 * 1024
@@ -40,6 +41,8 @@ class Client(Session):
         url: str,
         *,
         path: str = "/socket.io",
+        query: str = "",
+        namespace: str = "/",
         auth: Mapping[str, object] | None = None,
         headers: Sequence[tuple[str, str]] = (),
         max_size: int = DEFAULT_MAX_SIZE,
@@ -49,13 +52,14 @@ class Client(Session):
     ) -> None:
         """``url`` is the base (``ws://127.0.0.1:3000``), ``max_size`` the longest message taken, in bytes.
 
+        ``query`` (``a=b&c=d``) is added to Engine.IO's own. ``namespace`` is the first, which ``auth`` is for.
         ``engine_sid`` claims to go on with a session of that id, which is how a server's answer to an unknown
-        one is provoked. Raises LocalProtocolError if the URL is no WebSocket URL, or ``auth`` cannot be
-        encoded as JSON.
+        one is provoked. Raises LocalProtocolError if the URL is no WebSocket URL, ``namespace`` is none, or
+        ``auth`` cannot be encoded as JSON.
         """
-        self._ws = new_websocket(url, path, engine_sid, max_size, compression)
+        self._ws = new_websocket(url, path, query, engine_sid, max_size, compression)
         self._headers = headers
-        super().__init__(self._ws.send_text, auth, recovery)
+        super().__init__(self._ws.send_text, auth, recovery, namespace)
 
     @classmethod
     def taking_over(cls, session: Session, ws: WebSocket) -> Client:
@@ -66,6 +70,11 @@ class Client(Session):
         client._headers = ()
         client._carry = ws.send_text
         return client
+
+    @property
+    def set_cookies(self) -> list[str]:
+        """Values of the Set-Cookie headers that came with the server's agreement to upgrade."""
+        return self._ws.set_cookies
 
     def open(self) -> None:
         """Queue the HTTP upgrade request. Raises LocalProtocolError if a header cannot be sent."""
@@ -86,10 +95,10 @@ class Client(Session):
         try:
             if self.state is State.IDLE:
                 raise ProtocolError("the server spoke before the upgrade request")
-            texts = ws.receive_data(data if type(data) is bytes else bytes(data))
+            packets = ws.receive_data(data if type(data) is bytes else bytes(data))
             if self.state is State.OPENING and ws.is_upgraded:
                 self.state = advance(self.state, Input.ANSWERED)
-            self._take_packets(texts, now_ns, events)
+            self._take_packets(packets, now_ns, events)
             if self.state is not State.CLOSED:
                 if ws.fault is not None:
                     raise ws.fault
@@ -119,6 +128,12 @@ class Client(Session):
         """Drain what is to be written to the socket, in order."""
         return self._ws.data_to_send()
 
+    def _as_packet(self, data: bytes) -> bytes:
+        return data
+
+    def _carry_binary(self, packet: bytes) -> None:
+        self._ws.send_binary(packet)
+
     def _hang_up(self, error: ProtocolError | None) -> None:
         if error is None:
             self._ws.close()
@@ -127,7 +142,9 @@ class Client(Session):
             self._ws.close(CloseCode.MESSAGE_TOO_BIG if large else CloseCode.PROTOCOL_ERROR)
 
 
-def new_websocket(url: str, path: str, engine_sid: str | None, max_size: int, compression: bool) -> WebSocket:
+def new_websocket(
+    url: str, path: str, query: str, engine_sid: str | None, max_size: int, compression: bool
+) -> WebSocket:
     """A WebSocket to the Engine.IO server at ``url``, not open yet; with ``engine_sid`` to that session of it.
 
     Raises LocalProtocolError if the URL is no WebSocket URL.
@@ -136,7 +153,9 @@ def new_websocket(url: str, path: str, engine_sid: str | None, max_size: int, co
     if compression:
         settings = {"memLevel": _DEFLATE_MEMORY_LEVEL}
         extensions = [ClientPerMessageDeflateFactory(client_max_window_bits=True, compress_settings=settings)]
-    address = f"{url.rstrip('/')}/{path.strip('/')}/?EIO=4&transport=websocket"
+    # The caller's first, as the official client writes them.
+    more = query and f"{query}&"
+    address = f"{url.rstrip('/')}/{path.strip('/')}/?{more}EIO=4&transport=websocket"
     if engine_sid is not None:
         address += f"&sid={quote(engine_sid, safe='')}"
     return WebSocket(address, max_size=max_size, extensions=extensions)

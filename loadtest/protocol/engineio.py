@@ -13,9 +13,11 @@ A polling body is packets joined by the record separator U+001E: ``42["a"]\x1e42
 
 from __future__ import annotations
 
+import binascii
+import re
 from collections.abc import Iterable
 from enum import IntEnum
-from typing import Annotated
+from typing import Annotated, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -24,8 +26,24 @@ from loadtest.protocol.events import Opened
 
 SEPARATOR = b"\x1e"
 _NS_PER_MS = 1_000_000
-_BINARY = ord("b")
+BASE64 = b"b"
+UNSUPPORTED_VERSION = 5
+"""Engine.IO's number for a client of a version that the server does not speak."""
 _SHOWN_CHARACTERS = 200
+
+
+# How Engine.IO 3 frames the open packet in a polling body: as text, and as bytes.
+_OLDER = re.compile(rb"(?:\d+:|\x00[\x00-\x09]+\xff)0\{")
+
+
+class Binary(NamedTuple):
+    """A binary message. A tuple, so that nobody takes it for a text packet that begins with the same byte."""
+
+    data: bytes
+
+
+Packet: TypeAlias = bytes | Binary
+"""What one WebSocket message is, or one piece of a polling body."""
 
 
 class PacketType(IntEnum):
@@ -71,10 +89,26 @@ def decode_packet(packet: bytes) -> tuple[PacketType, bytes]:
         raise ProtocolError("empty Engine.IO packet")
     kind = _TYPES.get(packet[0])
     if kind is None:
-        if packet[0] == _BINARY:
-            raise ProtocolError(f"binary packet: this client speaks text packets only: {packet[:40]!r}")
         raise ProtocolError(f"unknown Engine.IO packet type: {packet[:40]!r}")
     return kind, packet[1:]
+
+
+def encode_base64(data: bytes) -> bytes:
+    """A binary message as it stands in a polling body."""
+    return BASE64 + binascii.b2a_base64(data, newline=False)
+
+
+def decode_base64(packet: bytes) -> bytes:
+    """The binary message in such a packet. ProtocolError if it is none."""
+    try:
+        return binascii.a2b_base64(packet[1:], strict_mode=True)
+    except binascii.Error as error:
+        raise ProtocolError(f"bad base64 ({error}): {packet[:40]!r}") from None
+
+
+def is_older(body: bytes) -> bool:
+    """Whether this answer to a first poll is Engine.IO 3's, which puts a length before each packet."""
+    return _OLDER.match(body) is not None
 
 
 def parse_handshake(data: bytes) -> Opened:

@@ -3,9 +3,11 @@
 * Exception
   x ProtocolError          the peer broke the protocol; the only family receive_data() and receive_eof() raise
     - HandshakeError       the HTTP upgrade or first poll was refused, or its answer made no sense
+      . OtherVersion      the server speaks another version of the protocol, such as Socket.IO 2
     - RequestRefused       a later request of long-polling was answered with an HTTP error
     - FrameTooLarge        the peer announced a frame or message beyond max_size
   x LocalProtocolError     the caller asked for something illegal in this state, or for what cannot be encoded
+    - HoldsBinary          bytes stand where only JSON may
 """
 
 from __future__ import annotations
@@ -45,6 +47,10 @@ class HandshakeError(ProtocolError):
         self.code = code
 
 
+class OtherVersion(HandshakeError):
+    """The server speaks another version of the protocol, or says that it does not speak ours."""
+
+
 class RequestRefused(ProtocolError):
     """A poll or a POST of an open session was answered with the HTTP error ``status``.
 
@@ -63,3 +69,7 @@ class FrameTooLarge(ProtocolError):
 
 class LocalProtocolError(Exception):
     """The caller did something illegal in this state, or passed what cannot be sent. A bug on our side."""
+
+
+class HoldsBinary(LocalProtocolError):
+    """Bytes among what is to be sent as JSON, which would carry them as text without a word."""

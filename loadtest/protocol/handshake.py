@@ -13,8 +13,8 @@ from websockets.client import ClientProtocol
 from websockets.http11 import Response
 from websockets.protocol import State as CoreState
 
-from loadtest.protocol.engineio import parse_refusal
-from loadtest.protocol.errors import HandshakeError
+from loadtest.protocol.engineio import UNSUPPORTED_VERSION, parse_refusal
+from loadtest.protocol.errors import HandshakeError, OtherVersion
 
 MAX_HEAD_BYTES = 65_536
 MAX_BODY_BYTES = 2_048
@@ -25,14 +25,15 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.\d (\d{3})\b *([^\r\n]*)")
 
 
 class Handshake:
-    """The client's side of one HTTP upgrade, after the request is out."""
+    """The client's side of one HTTP upgrade, after the request is out. set_cookies: what came with a 101."""
 
-    __slots__ = ("_answer", "_body_at", "_core")
+    __slots__ = ("_answer", "_body_at", "_core", "set_cookies")
 
     def __init__(self, core: ClientProtocol) -> None:
         self._core = core
         self._answer = bytearray()
         self._body_at: int | None = None
+        self.set_cookies: list[str] = []
 
     def receive_data(self, data: bytes) -> bytes | None:
         """The bytes after the answer's head once the connection is a WebSocket, None while more is needed.
@@ -59,6 +60,7 @@ class Handshake:
             for event in self._core.events_received():
                 # The core's parser holds the answer for as long as it lives: 1.2 KB a connection, for nothing.
                 if isinstance(event, Response):
+                    self.set_cookies = event.headers.get_all("Set-Cookie")
                     event.headers.clear()
             return rest
         self._body_at = end
@@ -98,6 +100,7 @@ class Handshake:
         code, _ = parse_refusal(body)
         phrase = f"{status} {line[2].decode('latin-1')}".rstrip()
         detail = f": {body[:200].decode('utf-8', 'replace')}" if body else ""
-        return HandshakeError(
+        kind = OtherVersion if code == UNSUPPORTED_VERSION else HandshakeError
+        return kind(
             f"the server answered the WebSocket upgrade with HTTP {phrase}{detail}", status, body, code
         )

@@ -30,6 +30,7 @@ class Input(Enum):
 
     OPEN = "open() called"
     SEND = "emit() or ack() called"
+    JOIN = "join() called"
     LEAVE = "disconnect() called"
     ANSWERED = "101, or 200 to the first poll"
     SESSION = "Engine.IO open (0)"
@@ -45,7 +46,7 @@ class Input(Enum):
     FAULT = "the peer broke the protocol"
 
 
-LOCAL = frozenset({Input.OPEN, Input.SEND, Input.LEAVE})
+LOCAL = frozenset({Input.OPEN, Input.SEND, Input.JOIN, Input.LEAVE})
 
 # What ends a connection in whatever state it is after the first answer.
 _ENDS = {Input.CLOSE: State.CLOSED, Input.EOF: State.CLOSED, Input.FAULT: State.CLOSED}
@@ -79,19 +80,19 @@ TRANSITIONS: dict[State, dict[Input, State]] = {
         Input.DISMISSED: State.DETACHED,
         # Connection state recovery sends the missed events before the CONNECT answer, and python-socketio
         # whatever the application emits inside its connect handler.
-        **_stay(State.CONNECTING, Input.EVENT, Input.ACK, Input.PING, Input.NOOP),
+        **_stay(State.CONNECTING, Input.EVENT, Input.ACK, Input.PING, Input.NOOP, Input.JOIN),
         Input.LEAVE: State.CLOSING,
         **_ENDS,
     },
     State.CONNECTED: {
-        **_stay(State.CONNECTED, Input.SEND, Input.EVENT, Input.ACK, Input.PING, Input.NOOP),
+        **_stay(State.CONNECTED, Input.SEND, Input.EVENT, Input.ACK, Input.PING, Input.NOOP, Input.JOIN),
         Input.DISMISSED: State.DETACHED,
         Input.LEAVE: State.CLOSING,
         **_ENDS,
     },
     State.DETACHED: {
         # The heartbeat goes on; what is still under way is reported rather than lost.
-        **_stay(State.DETACHED, Input.EVENT, Input.ACK, Input.PING, Input.NOOP),
+        **_stay(State.DETACHED, Input.EVENT, Input.ACK, Input.PING, Input.NOOP, Input.JOIN),
         Input.LEAVE: State.CLOSING,
         **_ENDS,
     },
@@ -114,6 +115,44 @@ def advance(state: State, cause: Input) -> State:
     if after is not None:
         return after
     message = f"{cause.value} is illegal in state {state.name} ({state.value})"
+    raise LocalProtocolError(message) if cause in LOCAL else ProtocolError(message)
+
+
+class Standing(Enum):
+    """Where a connection stands in a namespace that it joined beside its first."""
+
+    OUTSIDE = "not asked, refused, dismissed, or left"
+    ASKING = "CONNECT sent, waiting for the answer"
+    INSIDE = "events flow both ways"
+
+
+STANDINGS: dict[Standing, dict[Input, Standing]] = {
+    Standing.OUTSIDE: {
+        Input.JOIN: Standing.ASKING,
+        # What the server sent before it heard that we left, and an answer that we did not wait for.
+        **dict.fromkeys(
+            (Input.EVENT, Input.ACK, Input.JOINED, Input.REFUSED, Input.DISMISSED, Input.LEAVE),
+            Standing.OUTSIDE,
+        ),
+    },
+    Standing.ASKING: {
+        Input.JOINED: Standing.INSIDE,
+        **dict.fromkeys((Input.REFUSED, Input.DISMISSED, Input.LEAVE), Standing.OUTSIDE),
+        **dict.fromkeys((Input.EVENT, Input.ACK), Standing.ASKING),
+    },
+    Standing.INSIDE: {
+        **dict.fromkeys((Input.DISMISSED, Input.LEAVE), Standing.OUTSIDE),
+        **dict.fromkeys((Input.SEND, Input.EVENT, Input.ACK), Standing.INSIDE),
+    },
+}
+
+
+def step(standing: Standing, cause: Input) -> Standing:
+    """As ``advance``, in a further namespace."""
+    after = STANDINGS[standing].get(cause)
+    if after is not None:
+        return after
+    message = f"{cause.value} is illegal {standing.name} a namespace ({standing.value})"
     raise LocalProtocolError(message) if cause in LOCAL else ProtocolError(message)
 
 

@@ -21,11 +21,21 @@ from http import HTTPStatus
 from typing import NamedTuple
 from urllib.parse import quote
 
-from loadtest.protocol.engineio import PacketType, encode_packet, join_payload, parse_refusal, split_payload
-from loadtest.protocol.errors import HandshakeError, ProtocolError, RequestRefused
+from loadtest.protocol.engineio import (
+    UNSUPPORTED_VERSION,
+    PacketType,
+    encode_base64,
+    encode_packet,
+    is_older,
+    join_payload,
+    parse_refusal,
+    split_payload,
+)
+from loadtest.protocol.errors import HandshakeError, OtherVersion, ProtocolError, RequestRefused
 from loadtest.protocol.events import ClientEvent, Closed
 from loadtest.protocol.life import Input, State, advance
-from loadtest.protocol.session import Recovery, Session
+from loadtest.protocol.namespaces import Recovery
+from loadtest.protocol.session import Session
 
 CONTENT_TYPE = "text/plain;charset=UTF-8"
 """Of a POST's body; the official server takes text only."""
@@ -53,15 +63,18 @@ class PollingClient(Session):
         self,
         *,
         path: str = "/socket.io",
+        query: str = "",
+        namespace: str = "/",
         auth: Mapping[str, object] | None = None,
         recovery: Recovery | None = None,
     ) -> None:
-        """Raises LocalProtocolError if ``auth`` cannot be encoded as JSON."""
-        self._address = f"/{path.strip('/')}/?EIO=4&transport=polling"
+        """The arguments are those of ``Client``. Raises LocalProtocolError as it does."""
+        more = query and f"{query}&"
+        self._address = f"/{path.strip('/')}/?{more}EIO=4&transport=polling"
         self._queue: list[bytes] = []
         self._getting = self._posting = self._paused = False
         self.packets_left = 0
-        super().__init__(self._queue.append, auth, recovery)
+        super().__init__(self._queue.append, auth, recovery, namespace)
 
     @property
     def packets_queued(self) -> int:
@@ -184,6 +197,8 @@ class PollingClient(Session):
 
     def _take_body(self, body: bytes, now_ns: int, events: list[ClientEvent]) -> None:
         if self.state is State.OPENING:
+            if is_older(body):
+                raise OtherVersion(f"the server speaks Socket.IO 2 (Engine.IO 3): {body[:40]!r}")
             self.state = advance(self.state, Input.ANSWERED)
         elif not body:
             # python-engineio's last word on a session that it has cut.
@@ -203,11 +218,18 @@ class PollingClient(Session):
         number = "" if code is None else f" (code {code})"
         what = f"HTTP {status}: {said}{number}" if said else f"HTTP {status}"
         if self.state is State.OPENING:
-            raise HandshakeError(
+            refusal = OtherVersion if code == UNSUPPORTED_VERSION else HandshakeError
+            raise refusal(
                 f"the server answered the first poll with {what}", status, body[:_SHOWN_BYTES], code
             )
         kind = "poll" if is_poll else "POST"
         raise RequestRefused(f"the server answered a {kind} with {what}", status, code)
+
+    def _as_packet(self, data: bytes) -> bytes:
+        return encode_base64(data)
+
+    def _carry_binary(self, packet: bytes) -> None:
+        self._queue.append(packet)
 
     def _hang_up(self, error: ProtocolError | None) -> None:
         if self.state is State.CLOSING:

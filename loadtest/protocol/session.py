@@ -1,55 +1,54 @@
 """What does one Socket.IO client do with the packets it gets, whatever carries them?
 
 The half that WebSocket, long-polling and the upgrade between them have in common: the life, the heartbeat,
-the ids of acks, and connection state recovery. A carrier adds how packets become bytes and back.
+the ids of acks, binary messages, and connection state recovery. A carrier adds how packets become bytes and back.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any
 
 import msgspec
 
-from loadtest.protocol.engineio import PacketType, decode_packet, encode_packet, parse_handshake
-from loadtest.protocol.errors import LocalProtocolError, ProtocolError
-from loadtest.protocol.events import (
-    ClientEvent,
-    Closed,
-    Connected,
-    ConnectError,
-    Disconnected,
-    Event,
-    SocketEvent,
+from loadtest.protocol.attachments import Unfinished
+from loadtest.protocol.engineio import (
+    BASE64,
+    Binary,
+    PacketType,
+    decode_base64,
+    decode_packet,
+    encode_packet,
+    parse_handshake,
 )
+from loadtest.protocol.errors import HoldsBinary, LocalProtocolError, ProtocolError
+from loadtest.protocol.events import ClientEvent, Closed, Connected, Event, SocketEvent
 from loadtest.protocol.life import Input, State, advance
+from loadtest.protocol.namespaces import INPUT_OF, Namespace, Recovery, connect_payload, take_offset
 from loadtest.protocol.socketio import (
     MESSAGE,
     RESERVED_NAMES,
+    check_name,
     decode,
     encode_ack,
+    encode_binary_ack,
+    encode_binary_event,
     encode_connect,
     encode_disconnect,
     encode_event,
 )
 
-
-class Recovery(NamedTuple):
-    """What the next connection says to get back what it missed: connection state recovery.
-
-    pid: the secret id that the server gave us for it. offset: of the newest event we have; without one the
-    server has nothing to begin from and lets us in as somebody new.
-    """
-
-    pid: str
-    offset: str | None = None
+_NONE: Mapping[str, Namespace] = MappingProxyType({})
+"""Most connections have no further namespaces, and share this for them."""
 
 
 class Session(ABC):
-    """One connection to the default namespace; a carrier's class adds open() and where bytes go in and out.
+    """One connection, to one namespace first; a carrier's class adds open() and where bytes go in and out.
 
     ``state``            where its life stands (life.py)
+    ``namespace``        the first namespace: what is said of ``state`` and ``sid`` is about this one
     ``sid``              our Socket.IO id, once Connected
     ``engine_sid``       the Engine.IO session's id, once Opened
     ``last_ping_ns``     ``now_ns`` of the newest server ping, or of Opened
@@ -63,10 +62,13 @@ class Session(ABC):
         "_connect",
         "_next_ack_id",
         "_offset",
+        "_others",
         "_pid",
+        "_unfinished",
         "engine_sid",
         "last_ping_ns",
         "max_payload",
+        "namespace",
         "sid",
         "silence_limit_ns",
         "state",
@@ -77,17 +79,17 @@ class Session(ABC):
         carry: Callable[[bytes], None],
         auth: Mapping[str, object] | None,
         recovery: Recovery | None,
+        namespace: str,
     ) -> None:
         """``carry`` takes a packet that is to be sent. LocalProtocolError if ``auth`` cannot be encoded."""
         self._carry = carry
-        self._pid = self._offset = None
-        payload = auth
-        if recovery is not None:
-            self._pid, self._offset = recovery
-            known = {} if recovery.offset is None else {"offset": recovery.offset}
-            payload = {"pid": recovery.pid, **known, **(auth or {})}
-        self._connect = encode_connect(payload)
+        self._pid: str | None = None if recovery is None else recovery.pid
+        self._offset: str | None = None if recovery is None else recovery.offset
+        self._connect = encode_connect(connect_payload(auth, recovery), namespace)
         self._next_ack_id = 0
+        self._others: Mapping[str, Namespace] = _NONE
+        self._unfinished: Unfinished | None = None
+        self.namespace = namespace
         self.state = State.IDLE
         self.sid: str | None = None
         self.engine_sid: str | None = None
@@ -107,15 +109,19 @@ class Session(ABC):
     def emit(self, name: str, *args: object, ack: bool = False) -> int | None:
         """Queue an event; with ``ack`` returns the id that the server's Ack will carry, counted from 0.
 
-        Raises LocalProtocolError unless CONNECTED, for a reserved name, for what JSON cannot carry, and for a
-        message longer than the server's maxPayload: it would close the connection on it.
+        Bytes may stand anywhere in ``args``. Raises LocalProtocolError unless CONNECTED, for a reserved name, for
+        what cannot be carried, and for a message longer than the server's maxPayload: it would close the
+        connection on it.
         """
         if self.state is not State.CONNECTED:
             advance(self.state, Input.SEND)
         if name in RESERVED_NAMES:
-            raise LocalProtocolError(f"{name!r} is reserved: the server closes the connection on it")
+            check_name(name)
         ack_id = self._next_ack_id if ack else None
-        self._send(encode_event((name, *args), ack_id))
+        try:
+            self._send(encode_event((name, *args), ack_id, self.namespace))
+        except HoldsBinary:
+            self._send_binary(*encode_binary_event((name, *args), ack_id, self.namespace))
         if ack:
             self._next_ack_id += 1
         return ack_id
@@ -123,18 +129,40 @@ class Session(ABC):
     def ack(self, ack_id: int, *args: object) -> None:
         """Queue the answer to an Event that had ``ack_id``. Raises LocalProtocolError as emit() does."""
         advance(self.state, Input.SEND)
-        self._send(encode_ack(ack_id, args))
+        try:
+            self._send(encode_ack(ack_id, args, self.namespace))
+        except HoldsBinary:
+            self._send_binary(*encode_binary_ack(ack_id, args, self.namespace))
+
+    def join(
+        self, namespace: str, auth: Mapping[str, object] | None = None, recovery: Recovery | None = None
+    ) -> Namespace:
+        """Queue a CONNECT to a further namespace, by which to speak there. Connected or ConnectError will name it;
+        either way the others go on, and so does the connection.
+
+        Raises LocalProtocolError before the session is open, for the first namespace, and for one that we are in
+        or have asked for.
+        """
+        advance(self.state, Input.JOIN)
+        if namespace == self.namespace:
+            raise LocalProtocolError(f"{namespace!r} is the first namespace, which is joined by itself")
+        joined = self._others.get(namespace) or Namespace(self, namespace)
+        joined.ask(auth, recovery)
+        self._others = {**self._others, namespace: joined}
+        return joined
 
     def disconnect(self) -> None:
-        """Queue our goodbye: DISCONNECT if we are in the namespace, then the transport's own.
+        """Queue our goodbye: DISCONNECT from each namespace that we are in, then the transport's own.
 
         Before the server's first answer there is nothing to say: the state is CLOSED at once. A second call
         does nothing.
         """
         was = self.state
         after = advance(was, Input.LEAVE)
+        for namespace in self._others.values():
+            namespace.leave()
         if was is State.CONNECTED:
-            self._carry(encode_disconnect())
+            self._carry(encode_disconnect(self.namespace))
         self.state = after
         if after is not was:
             self._hang_up(None)
@@ -147,58 +175,91 @@ class Session(ABC):
             )
         self._carry(packet)
 
+    def _send_binary(self, packet: bytes, attachments: list[bytes]) -> None:
+        """Send a packet and what follows it: all of it, or nothing."""
+        packets = [self._as_packet(attachment) for attachment in attachments]
+        longest, limit = max(map(len, packets)), self.max_payload
+        if limit is not None and longest > limit:
+            raise LocalProtocolError(
+                f"attachment of {longest} bytes is longer than the server's maxPayload of {limit} bytes"
+            )
+        self._send(packet)
+        for one in packets:
+            self._carry_binary(one)
+
+    @abstractmethod
+    def _as_packet(self, data: bytes) -> bytes:
+        """A binary message as the carrier writes it."""
+
+    @abstractmethod
+    def _carry_binary(self, packet: bytes) -> None:
+        """Send such a packet."""
+
     @abstractmethod
     def _hang_up(self, error: ProtocolError | None) -> None:
         """Queue the transport's goodbye, if it has one and can still be heard; ``error`` is what ended us."""
 
-    def _take_packets(self, packets: Iterable[bytes], now_ns: int, events: list[ClientEvent]) -> None:
+    def _take_packets(self, packets: Iterable[Any], now_ns: int, events: list[ClientEvent]) -> None:
         """The hot path: one turn of the loop per packet. What they say is added to ``events``."""
         for packet in packets:
-            if packet[:1] == MESSAGE:
-                event = decode(packet)
-                if event.namespace != "/":
-                    raise ProtocolError(f"packet of namespace {event.namespace!r}, which we did not join")
-                if type(event) is not Event or self.state is not State.CONNECTED:
+            if packet[:1] == MESSAGE and self._unfinished is None:  # a Binary is a tuple, and equals no bytes
+                event: Any = decode(packet)
+                kind = type(event)
+                if event.namespace != self.namespace or kind is Unfinished:
+                    self._take_aside(event, events)
+                    continue
+                if kind is not Event or self.state is not State.CONNECTED:
                     event = self._take(event)
                 elif self._pid is not None:
-                    self._take_offset(event)
+                    self._offset = take_offset(event) or self._offset
                 events.append(event)
             else:
-                self._take_engine(packet, now_ns, events)
+                self._take_other(packet, now_ns, events)
                 if self.state is State.CLOSED:
                     return
 
+    def _take_aside(self, event: SocketEvent | Unfinished, events: list[ClientEvent]) -> None:
+        """A packet that lacks its attachments, or belongs to a further namespace."""
+        if isinstance(event, Unfinished):
+            self._unfinished = event
+            return
+        namespace = self._others.get(event.namespace)
+        if namespace is None:
+            raise ProtocolError(f"packet of namespace {event.namespace!r}, which we did not join")
+        events.append(namespace.take(event))
+
     def _take(self, event: SocketEvent) -> SocketEvent:
-        """What a Socket.IO packet does to our life; the event to report."""
-        kind = type(event)
-        if kind is Event:
-            cause = Input.EVENT
-        elif kind is Connected:
-            cause = Input.JOINED
-        elif kind is ConnectError:
-            cause = Input.REFUSED
-        elif kind is Disconnected:
-            cause = Input.DISMISSED
-        else:
-            cause = Input.ACK
-        self.state = advance(self.state, cause)
+        """What a packet of the first namespace does to our life; the event to report."""
+        self.state = advance(self.state, INPUT_OF[type(event)])
         if isinstance(event, Connected):
             recovered = event.pid is not None and event.pid == self._pid
             self.sid, self._pid = event.sid, event.pid
             return msgspec.structs.replace(event, recovered=True) if recovered else event
         if isinstance(event, Event) and self._pid is not None:
-            self._take_offset(event)
+            self._offset = take_offset(event) or self._offset
         return event
 
-    def _take_offset(self, event: Event) -> None:
-        """Keep the offset that a recovering server hangs on its events, and hand up what the sender sent.
+    def _take_other(self, packet: bytes | Binary, now_ns: int, events: list[ClientEvent]) -> None:
+        """A binary message, or what is none at all; between the parts of one packet only the latter may stand."""
+        if isinstance(packet, Binary):
+            self._attach(packet.data, events)
+        elif packet[:1] == BASE64:
+            self._attach(decode_base64(packet), events)
+        elif packet[:1] == MESSAGE:
+            raise ProtocolError(f"text where an attachment was announced: {packet[:80]!r}")
+        else:
+            self._take_engine(packet, now_ns, events)
 
-        Only events without an ack have it, and volatile ones do not: a string at the end of one of those is
-        taken for an offset here as it is in the official client. Nothing tells the two apart.
-        """
-        args = event.args
-        if args and event.ack_id is None and type(args[-1]) is str:
-            self._offset = args.pop()
+    def _attach(self, data: bytes, events: list[ClientEvent]) -> None:
+        if self._unfinished is None:
+            raise ProtocolError(f"binary message of {len(data)} bytes that no packet announced")
+        event = self._unfinished.attach(data)
+        if event is not None:
+            self._unfinished = None
+            if event.namespace == self.namespace:
+                events.append(self._take(event))
+            else:
+                self._take_aside(event, events)
 
     def _take_engine(self, packet: bytes, now_ns: int, events: list[ClientEvent]) -> None:
         """Answer or report an Engine.IO packet that is not a message."""
@@ -236,4 +297,6 @@ class Session(ABC):
         """Go on where ``other`` stands, which ends with this."""
         for name in Session.__slots__:
             setattr(self, name, getattr(other, name))
+        for namespace in self._others.values():
+            namespace.session = self
         other.state = State.CLOSED

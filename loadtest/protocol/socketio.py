@@ -10,7 +10,7 @@ body: cutting that byte off would copy every payload once more.
     42["name",arg,...]  4212["name"]  42/admin,13["name"]     event, with an ack id if it wants an answer
     43  4312["result"]                              ack of the event with that id
     44{"message":"no","data":{}}  44"no"            connect error; python-socketio sends the bare string too
-    45  46                                          binary event and ack: <attachments> binary frames follow
+    452-["up",{"_placeholder":true,"num":0}]  461-15[...]     binary event and ack: so many binary messages follow
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from loadtest.protocol.errors import LocalProtocolError, ProtocolError
+from loadtest.protocol.attachments import Unfinished, holds_binary, take_apart
+from loadtest.protocol.errors import HoldsBinary, LocalProtocolError, OtherVersion, ProtocolError
 from loadtest.protocol.events import Ack, Connected, ConnectError, Disconnected, Event, SocketEvent
 
 MESSAGE = b"4"
@@ -32,6 +33,9 @@ RESERVED_NAMES = frozenset(
     {"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"}
 )
 
+MAX_ATTACHMENTS = 10
+"""As many binary messages as the official parser takes with one packet."""
+
 _PACKET = re.compile(
     rb"4([0-6])(?:(\d+)-)?(?:(/[^,]*)(?:,|\Z))?(\d+)?(.*)", re.DOTALL
 )  # bytes patterns: \d is ASCII only
@@ -39,7 +43,13 @@ _from_json = msgspec.json.Decoder().decode
 _to_json = msgspec.json.Encoder().encode
 
 
-def decode(packet: bytes) -> SocketEvent:
+def check_name(name: str) -> None:
+    """Raises LocalProtocolError for a name that no event may have."""
+    if name in RESERVED_NAMES:
+        raise LocalProtocolError(f"{name!r} is reserved: the server closes the connection on it")
+
+
+def decode(packet: bytes) -> SocketEvent | Unfinished:
     """What a packet says. ProtocolError, with the beginning of the packet, if it says nothing legal.
 
     Events and acks of the default namespace, nearly all there is, are taken at the top without the pattern.
@@ -58,12 +68,17 @@ def decode(packet: bytes) -> SocketEvent:
 
 
 def encode_connect(auth: Mapping[str, object] | None = None, namespace: str = "/") -> bytes:
-    """A CONNECT; without ``auth`` it has no payload, as the browser client sends it."""
+    """A CONNECT; without ``auth`` it has no payload, as the browser client sends it.
+
+    LocalProtocolError if that is no namespace, or ``auth`` no JSON.
+    """
+    if not namespace.startswith("/") or "," in namespace:
+        raise LocalProtocolError(f"{namespace!r} is no namespace: it begins with / and has no comma")
     return _encode(b"40", namespace, b"", b"" if auth is None else _json(dict(auth)))
 
 
 def encode_event(args: Sequence[object], ack_id: int | None = None, namespace: str = "/") -> bytes:
-    """An EVENT of ``args``, whose first is the name."""
+    """An EVENT of ``args``, whose first is the name. HoldsBinary if there are bytes among them."""
     text = _json(args)
     if namespace == "/":
         return b"42" + text if ack_id is None else b"42%d%b" % (ack_id, text)
@@ -71,8 +86,20 @@ def encode_event(args: Sequence[object], ack_id: int | None = None, namespace: s
 
 
 def encode_ack(ack_id: int, args: Sequence[object], namespace: str = "/") -> bytes:
-    """The answer to the server's event that had ``ack_id``."""
+    """The answer to the server's event that had ``ack_id``. HoldsBinary if there are bytes among ``args``."""
     return _encode(b"43", namespace, b"%d" % ack_id, _json(args))
+
+
+def encode_binary_event(
+    args: Sequence[object], ack_id: int | None = None, namespace: str = "/"
+) -> tuple[bytes, list[bytes]]:
+    """As encode_event(), for any ``args``: the packet, and the binary messages that follow it."""
+    return _encode_binary(b"45", namespace, b"" if ack_id is None else b"%d" % ack_id, args)
+
+
+def encode_binary_ack(ack_id: int, args: Sequence[object], namespace: str = "/") -> tuple[bytes, list[bytes]]:
+    """As encode_ack(), for any ``args``: the packet, and the binary messages that follow it."""
+    return _encode_binary(b"46", namespace, b"%d" % ack_id, args)
 
 
 def encode_disconnect(namespace: str = "/") -> bytes:
@@ -85,48 +112,54 @@ def _encode(kind: bytes, namespace: str, ack_id: bytes, text: bytes) -> bytes:
     return kind + place + ack_id + text
 
 
-def _json(value: object) -> bytes:
-    """Compact JSON. LocalProtocolError for what JSON, or this client, cannot carry."""
+def _encode_binary(
+    kind: bytes, namespace: str, ack_id: bytes, args: Sequence[object]
+) -> tuple[bytes, list[bytes]]:
+    attachments: list[bytes] = []
     try:
-        if _holds_binary(value):
-            raise LocalProtocolError("bytes cannot be sent: this client speaks text packets only")
+        text = _to_json(take_apart(args, attachments))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise LocalProtocolError(f"cannot be encoded as JSON: {error}") from None
+    if len(attachments) > MAX_ATTACHMENTS:
+        raise LocalProtocolError(
+            f"{len(attachments)} attachments: the server closes the connection on more than {MAX_ATTACHMENTS}"
+        )
+    return _encode(b"%b%d-" % (kind, len(attachments)), namespace, ack_id, text), attachments
+
+
+def _json(value: object) -> bytes:
+    """Compact JSON. LocalProtocolError for what JSON cannot carry."""
+    try:
+        if holds_binary(value):
+            raise HoldsBinary("bytes where only JSON can be sent")
         return _to_json(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise LocalProtocolError(f"cannot be encoded as JSON: {error}") from None
 
 
-def _holds_binary(value: object) -> bool:
-    """Is there a bytes object anywhere? msgspec would send it as a base64 string without a word."""
-    if isinstance(value, dict):
-        value = value.values()
-    elif not isinstance(value, (list, tuple)):
-        return isinstance(value, (bytes, bytearray, memoryview))
-    for item in value:
-        # Strings and numbers are most of what is sent: passing them here saves a call for each.
-        kind = type(item)
-        if kind is not str and kind is not int and _holds_binary(item):
-            return True
-    return False
-
-
-def _decode_any(packet: bytes) -> SocketEvent:
+def _decode_any(packet: bytes) -> SocketEvent | Unfinished:
     match = _PACKET.fullmatch(packet)
     if match is None:
         _refuse("not a Socket.IO packet", packet)
     kind, attachments, place, digits, text = match.groups()
-    if kind in b"56" or attachments is not None:
-        _refuse("binary packet: this client speaks text packets only", packet)
+    if (kind in b"56") != (attachments is not None):
+        _refuse("attachments are announced where none belong, or not where they do", packet)
     try:
         namespace = "/" if place is None else place.decode()
         ack_id = None if digits is None else int(digits)
+        count = None if attachments is None else int(attachments)
     except ValueError:
-        _refuse("bad namespace or ack id", packet)
-    if kind == b"2":
-        return _event(text, packet, ack_id, namespace)
-    if kind == b"3":
+        _refuse("bad namespace, ack id or number of attachments", packet)
+    if count is not None and not 1 <= count <= MAX_ATTACHMENTS:
+        _refuse(f"{count} attachments: the official client takes 1 to {MAX_ATTACHMENTS}", packet)
+    if kind in b"25":
+        event = _event(text, packet, ack_id, namespace)
+        return event if count is None else Unfinished(event, count)
+    if kind in b"36":
         if ack_id is None:
             _refuse("ack without an id", packet)
-        return _ack(text, packet, ack_id, namespace)
+        ack = _ack(text, packet, ack_id, namespace)
+        return ack if count is None else Unfinished(ack, count)
     if ack_id is not None:
         _refuse("ack id where none belongs", packet)
     if kind == b"0":
@@ -159,9 +192,13 @@ def _ack(text: bytes, packet: bytes, ack_id: int, namespace: str) -> Ack:
 
 
 def _connected(text: bytes, packet: bytes, namespace: str) -> Connected:
-    answer = _parse(text, packet) if text else None
+    if not text:
+        raise OtherVersion(
+            f"the server speaks Socket.IO 2 (Engine.IO 3): {packet[:80]!r} lets us in without a word"
+        )
+    answer = _parse(text, packet)
     if not isinstance(answer, dict) or type(answer.get("sid")) is not str:
-        _refuse("connect answer without a sid (is this a Socket.IO 2 server?)", packet)
+        _refuse("connect answer without a sid", packet)
     pid = answer.get("pid")
     return Connected(answer["sid"], pid if type(pid) is str else None, namespace)
 

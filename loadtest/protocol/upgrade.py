@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from enum import Enum
 
 from loadtest.protocol.client import DEFAULT_MAX_SIZE, Client, new_websocket
-from loadtest.protocol.engineio import PacketType, encode_packet
+from loadtest.protocol.engineio import BASE64, PacketType, decode_base64, encode_packet
 from loadtest.protocol.errors import HandshakeError, ProtocolError
 from loadtest.protocol.life import State
 from loadtest.protocol.polling import PollingClient
@@ -48,6 +48,7 @@ class Upgrade:
         url: str,
         *,
         path: str = "/socket.io",
+        query: str = "",
         headers: Sequence[tuple[str, str]] = (),
         max_size: int = DEFAULT_MAX_SIZE,
         compression: bool = False,
@@ -56,7 +57,7 @@ class Upgrade:
         assert polling.engine_sid is not None, "there is no session to move yet"
         self._polling = polling
         self._headers = headers
-        self._ws = new_websocket(url, path, polling.engine_sid, max_size, compression)
+        self._ws = new_websocket(url, path, query, polling.engine_sid, max_size, compression)
         self._step = _Step.IDLE
 
     def open(self) -> None:
@@ -69,13 +70,13 @@ class Upgrade:
         if self._step in (_Step.DONE, _Step.FAILED):
             return
         ws = self._ws
-        texts = ws.receive_data(bytes(data))
+        messages = ws.receive_data(bytes(data))
         if self._step is _Step.ASKING and ws.is_upgraded:
             ws.send_text(_PING)
             self._step = _Step.PROBING
-        for text in texts:
-            if self._step is not _Step.PROBING or text != _PONG:
-                self._fail(ProtocolError(f"not the answer to a probe: {text[:40]!r}"))
+        for message in messages:
+            if self._step is not _Step.PROBING or message != _PONG:
+                self._fail(ProtocolError(f"not the answer to a probe: {message!r:.60}"))
             self._polling.pause()
             self._step = _Step.PAUSING
         if ws.fault is not None:
@@ -115,7 +116,10 @@ class Upgrade:
         ws = self._ws
         ws.send_text(encode_packet(PacketType.UPGRADE))
         for packet in self._polling.take_queue():
-            ws.send_text(packet)
+            if packet[:1] == BASE64:
+                ws.send_binary(decode_base64(packet))
+            else:
+                ws.send_text(packet)
         self._step = _Step.DONE
         return Client.taking_over(self._polling, ws)
 

@@ -27,6 +27,7 @@ from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import State as CoreState
 from websockets.uri import parse_uri
 
+from loadtest.protocol.engineio import Binary, Packet
 from loadtest.protocol.errors import FrameTooLarge, LocalProtocolError, ProtocolError
 from loadtest.protocol.handshake import Handshake
 
@@ -36,6 +37,7 @@ except ImportError:  # no C compiler where it was installed
     from websockets.utils import apply_mask
 
 _FIN_TEXT = 0x81
+_FIN_BINARY = b"\x82"
 _MASK = 0x80
 _LENGTH_16 = 126
 _LENGTH_64 = 127
@@ -49,7 +51,7 @@ _KEYS_PER_REFILL = 64
 
 
 class WebSocket:
-    """One client connection. Text in and out; whatever ends it is left in ``fault`` or ``closed``.
+    """One client connection. Messages in and out; whatever ends it is left in ``fault`` or ``closed``.
 
     ``fault`` is set rather than raised: the messages that came before it in the same read must not be lost.
     """
@@ -57,6 +59,7 @@ class WebSocket:
     __slots__ = (
         "_core",
         "_handshake",
+        "_is_binary",
         "_key_at",
         "_keys",
         "_max_size",
@@ -68,6 +71,7 @@ class WebSocket:
         "closed",
         "fault",
         "is_upgraded",
+        "set_cookies",
     )
 
     def __init__(
@@ -86,8 +90,10 @@ class WebSocket:
         self._plain = False  # may text be sent past the core?
         self._tail = bytearray()  # the beginning of a frame that is not whole yet
         self._needed = 0  # bytes of _tail before looking at it again can make a difference
+        self._is_binary = False  # is the open message?
         self._message = bytearray()  # the fragments of an open message, joined: empty ones must not add up
         self.is_upgraded = False  # has the server agreed to speak WebSocket?
+        self.set_cookies: list[str] = []  # values of the Set-Cookie headers that came with its agreement
         self.fault: ProtocolError | None = None
         self.closed: tuple[int, str] | None = None  # code and reason of the close frame received
 
@@ -111,8 +117,8 @@ class WebSocket:
         self._handshake = Handshake(core)
         self._flush_core()
 
-    def receive_data(self, data: bytes) -> list[bytes]:
-        """The text messages that are complete with ``data``, in order. See ``fault`` and ``closed`` after."""
+    def receive_data(self, data: bytes) -> list[Packet]:
+        """The messages that are complete with ``data``, in order. See ``fault`` and ``closed`` after."""
         if self._handshake is not None:
             try:
                 rest = self._handshake.receive_data(data)
@@ -121,6 +127,7 @@ class WebSocket:
                 return []
             if rest is None:
                 return []
+            self.set_cookies = self._handshake.set_cookies
             self._handshake = None
             self.is_upgraded = True
             self._plain = not self._core.extensions
@@ -131,9 +138,9 @@ class WebSocket:
                 return []
             data = bytes(self._tail)
             self._tail.clear()
-        texts: list[bytes] = []
-        self._split(data, texts)
-        return texts
+        messages: list[Packet] = []
+        self._split(data, messages)
+        return messages
 
     def receive_eof(self) -> None:
         """The stream has ended; before the upgrade that is a ``fault``."""
@@ -162,6 +169,15 @@ class WebSocket:
             header = _long_header(_FIN_TEXT, _MASK | _LENGTH_64, length)
         self._out.append(header + key + apply_mask(payload, key))
 
+    def send_binary(self, payload: bytes) -> None:
+        """Queue one binary message, as ``send_text`` does."""
+        if self._plain:
+            self.send_text(payload)
+            self._out[-1] = _FIN_BINARY + self._out[-1][1:]
+        elif self._core.state is CoreState.OPEN:
+            self._core.send_binary(payload)
+            self._flush_core()
+
     def close(self, code: int = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
         """Queue a close frame, if the connection is open and none is out yet."""
         if self._core.state is CoreState.OPEN:
@@ -175,7 +191,7 @@ class WebSocket:
         out, self._out = self._out, []
         return out
 
-    def _split(self, data: bytes, texts: list[bytes]) -> None:
+    def _split(self, data: bytes, messages: list[Packet]) -> None:
         """Cut ``data`` into whole frames; keep the beginning of the last one for the next read."""
         core = self._core
         limit = self._max_size - (core.current_size or 0)
@@ -198,9 +214,9 @@ class WebSocket:
                 needed = stop - pos
                 break
             if data[pos] == _FIN_TEXT and core.current_size is None and not data[pos + 1] & _MASK:
-                texts.append(data[start:stop])
+                messages.append(data[start:stop])
             else:
-                self._hand_over(data[pos:stop], texts)
+                self._hand_over(data[pos:stop], messages)
                 if self.fault is not None or self.closed is not None:
                     return
                 limit = self._max_size - (core.current_size or 0)
@@ -209,20 +225,21 @@ class WebSocket:
             self._tail += data[pos:]
             self._needed = needed
 
-    def _hand_over(self, frame: bytes, texts: list[bytes]) -> None:
+    def _hand_over(self, frame: bytes, messages: list[Packet]) -> None:
         """Let the core judge one whole frame, and take what it makes of it."""
         core = self._core
         core.receive_data(frame)
         for event in core.events_received():
             if not isinstance(event, Frame):
                 continue
-            if event.opcode is Opcode.BINARY:
-                self.fault = ProtocolError("binary frame: this client speaks text packets only")
-            elif event.opcode is Opcode.TEXT or event.opcode is Opcode.CONT:
-                self._message += event.data
-                if event.fin:
-                    texts.append(bytes(self._message))
-                    self._message = bytearray()
+            if event.opcode is Opcode.TEXT or event.opcode is Opcode.BINARY:
+                self._is_binary = event.opcode is Opcode.BINARY
+            elif event.opcode is not Opcode.CONT:
+                continue
+            self._message += event.data
+            if event.fin:
+                data, self._message = bytes(self._message), bytearray()
+                messages.append(Binary(data) if self._is_binary else data)
         if core.parser_exc is not None:
             kind = FrameTooLarge if isinstance(core.parser_exc, PayloadTooBig) else ProtocolError
             self.fault = kind(f"WebSocket: {core.parser_exc}")

@@ -13,6 +13,7 @@ from loadtest.report import capacity_words as words
 from loadtest.report.capacity_chart import INKS, Timed, cpu_chart, final_states, latency_chart, timed
 from loadtest.report.capacity_tables import COLUMNS, Line, cluster, lines, servers, servers_notes
 from loadtest.report.sections.figure import KeyEntry, Picture
+from loadtest.report.sections.floors import Beneath
 from loadtest.report.table import Table
 from loadtest.report.template import fill
 from loadtest.report.words import UNKNOWN, count, date, percent, plural, transport_name
@@ -50,12 +51,16 @@ class Page(NamedTuple):
     columns: list[str]
     lines: list[Line]
     costs: list[str]
+    floors: Beneath | None
+    floors_why: str
     meaning: list[str]
     command: str
 
 
-def capacity_page(plan: Capacity, started: str, command: str) -> str:
-    """One self-contained page. The same plan gives the same bytes."""
+def capacity_page(
+    plan: Capacity, started: str, command: str, floors: Beneath | None = None, floors_why: str = ""
+) -> str:
+    """One self-contained page. The same plan gives the same bytes. floors_why: why there are none."""
     shown = timed(plan)
     page = Page(
         _facts(plan, started),
@@ -71,6 +76,8 @@ def capacity_page(plan: Capacity, started: str, command: str) -> str:
         COLUMNS,
         lines(plan, shown),
         _costs(plan),
+        floors,
+        floors_why,
         _meaning(plan),
         command,
     )

@@ -43,6 +43,8 @@ BADGES = {
     "incomplete": "incomplete",
 }  # fmt: skip
 
+_SILENT = "the server tells nothing of its CPU; --server-metrics names who does"
+
 
 def sentence(plan: Capacity) -> str:
     """The verdict, in a sentence or two, without the last full stop."""
@@ -118,7 +120,7 @@ def binds(plan: Capacity) -> str:
         case "other":
             return f"it is not the server's CPU that binds ({cpu})"
         case _:
-            return "what binds is not known: the server tells nothing of its CPU"
+            return f"what binds is not known: {_SILENT}"
 
 
 def resource(found: Resource | None) -> tuple[str, str]:
@@ -132,7 +134,7 @@ def resource(found: Resource | None) -> tuple[str, str]:
         LOOP_LAG: ("loop lag", f"{say_ms(found.loop_lag_ms)} {at}"),
         OTHER: ("not the CPU", f"the server's is at {percent(found.percent)} of one core {at}"),
     }
-    return names.get(found.name, ("not known", "the server tells nothing of its CPU"))
+    return names.get(found.name, ("not known", _SILENT))
 
 
 def sureness(plan: Capacity) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from loadtest.measure.run import REPORT
 from loadtest.measure.units import say_bytes, say_ms, say_seconds
 from loadtest.report import claim_words as words
 from loadtest.report.line import link
+from loadtest.report.sections.floors import Beneath
 from loadtest.report.sections.verdicts import TONES, WORDS
 from loadtest.report.table import Cell, Row, Table, known, table
 from loadtest.report.template import fill
@@ -73,12 +75,16 @@ class Page(NamedTuple):
     tally: str
     note: str
     claims: list[Part]
+    floors: Beneath | None
+    floors_why: str
     remarks: list[str]
     command: str
 
 
-def claims_page(outcomes: Sequence[Outcome], asked: Asked) -> str:
-    """One self-contained page. The same outcomes give the same bytes."""
+def claims_page(
+    outcomes: Sequence[Outcome], asked: Asked, floors: Beneath | None = None, floors_why: str = ""
+) -> str:
+    """One self-contained page. The same outcomes give the same bytes. floors_why: why there are none."""
     runs = {one.path for outcome in outcomes for one in outcome.trials}
     mode = "quick: one short trial of each arm" if asked.quick else "in full"
     page = Page(
@@ -86,6 +92,8 @@ def claims_page(outcomes: Sequence[Outcome], asked: Asked) -> str:
         words.tally(outcomes),
         asked.note,
         [_part(one, asked) for one in outcomes],
+        floors,
+        floors_why,
         asked.remarks,
         asked.command,
     )
@@ -114,8 +122,8 @@ def _part(outcome: Outcome, asked: Asked) -> Part:
     counted = [one for one in outcome.parts if not one.left_out]
     return Part(
         outcome.name,
-        outcome.sentence,
-        words.measured(outcome),
+        _unbroken(outcome.sentence),
+        _unbroken(words.measured(outcome)),
         words.word(outcome),
         TONES[outcome.state],
         words.reason(outcome),
@@ -134,6 +142,12 @@ def _part(outcome: Outcome, asked: Asked) -> Part:
         words.scope(outcome.scope, asked.quick, asked.target),
         words.changes(outcome),
     )
+
+
+def _unbroken(text: str) -> str:
+    """With spaces that end no line inside what was claimed, and between a number and its unit."""
+    text = re.sub(r"\(claimed [^)]*\)", lambda found: found[0].replace(" ", "\N{NO-BREAK SPACE}"), text)
+    return re.sub(r"(?<=\d) (?=(ms|s|%)(\W|$))", "\N{NO-BREAK SPACE}", text)
 
 
 def _design(outcome: Outcome) -> str:

@@ -23,6 +23,7 @@ from loadtest.report.sections.ratios import Versus, ratios
 from loadtest.report.sections.reconnection import ReconnectionSection, reconnection
 from loadtest.report.sections.reproduce import Recipe, reproduce
 from loadtest.report.sections.server import Server, server
+from loadtest.report.sections.spread import SpreadSection, spread
 from loadtest.report.sections.stages import Stages, stages
 from loadtest.report.sections.verdicts import Verdicts, verdicts
 from loadtest.report.subject import subjects
@@ -47,6 +48,7 @@ class Page(NamedTuple):
     bandwidth: BandwidthSection
     levels: str
     connections: ConnectionsSection
+    spread: SpreadSection | None
     server: Server | None
     floors: list[Beneath]
     health: Health
@@ -73,6 +75,7 @@ def view(runs: Sequence[Run], summaries: Sequence[Summary], floors: Sequence[Flo
         bandwidth(shown),
         LEVELS,
         connections(shown),
+        spread(shown),
         server(shown),
         beneath(shown, floors),
         health(shown),

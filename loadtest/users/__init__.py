@@ -17,6 +17,7 @@ from loadtest.users.pacing import on_schedule
 from loadtest.users.staging import follow_stages, take_first_stage
 from loadtest.users.user import PollingUser, RealtimeUser
 from loadtest.users.visiting import VisitorUser
+from loadtest.users.worker import hold
 
 __all__ = [
     "CallingUser",
@@ -32,6 +33,11 @@ __all__ = [
 @events.init_command_line_parser.add_listener
 def _add_arguments(parser: object, **_: object) -> None:
     add_arguments(parser)
+
+
+@events.test_start.add_listener
+def _hold(environment: object, **_: object) -> None:
+    hold(environment)
 
 
 @events.init.add_listener

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from time import perf_counter_ns
 from typing import Any, ClassVar
 
-from loadtest.contract import Calls, Delivery
+from loadtest.contract import Calls, Delivery, Need
 from loadtest.measure.operations import Operation
 from loadtest.measure.units import SECOND
 from loadtest.users.calls import (
@@ -54,7 +54,7 @@ class CallingUser(RealtimeUser):
         Operation.CALL_STATUS,
     )
     talks = False
-    needs: ClassVar[tuple[str, ...]] = ("calls",)
+    needs: ClassVar[tuple[Need, ...]] = ("calls",)
     answers: ClassVar[float] = 0.75
     declines: ClassVar[float] = 0.15
     thinks: ClassVar[Span] = (0.5, 2.5)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from time import perf_counter_ns
 from typing import Any, ClassVar
 
-from loadtest.contract import Chats, Delivery
+from loadtest.contract import Chats, Delivery, Need
 from loadtest.measure.operations import Operation
 from loadtest.measure.units import SECOND
 from loadtest.users.causes import Cause
@@ -36,7 +36,7 @@ class ChattingUser(RealtimeUser):
     abstract = True
     hears = HEARS
     talks = False
-    needs: ClassVar[tuple[str, ...]] = ("live chat",)
+    needs: ClassVar[tuple[Need, ...]] = ("live chat",)
 
     _unheard: dict[str, Written]
 

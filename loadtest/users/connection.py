@@ -15,7 +15,9 @@ from gevent.event import AsyncResult
 
 from loadtest.protocol import Client, LocalProtocolError, ProtocolError, Recovery
 from loadtest.users import tcp
-from loadtest.users.causes import Cause, ConnectFailed
+from loadtest.users.causes import STREAM_ENDED, Cause, ConnectFailed
+from loadtest.users.cookies import Cookies
+from loadtest.users.secure import Secure, new_wire
 from loadtest.users.talk import Talk, Talking, ending_of
 from loadtest.users.wire import Wire
 
@@ -37,7 +39,14 @@ class Place(NamedTuple):
     host: str
     """``host:port`` as the Host header says it."""
     base: str
-    """``http://host:port``."""
+    """``http://host:port``, or ``https://``."""
+    secure: Secure | None = None
+    """What TLS has to know; None without it."""
+
+    @property
+    def websocket(self) -> str:
+        """``ws://host:port``, or ``wss://``."""
+        return self.base.replace("http", "ws", 1)
 
 
 class Listeners(NamedTuple):
@@ -67,9 +76,13 @@ class Departure(Protocol):
 
 
 class Connection(Protocol):
-    """One user's Socket.IO connection. ``phases``: ns of tcp, open and namespace once it is open."""
+    """One user's Socket.IO connection. ``phases``: ns of tcp, tls, open and namespace once it is open."""
 
     phases: dict[str, int]
+
+    @property
+    def secure(self) -> bool:
+        """Whether it speaks TLS."""
 
     @property
     def arrived_ns(self) -> int | None:
@@ -129,7 +142,7 @@ class NativeConnection(Talking):
 
     _client: Client
 
-    __slots__ = ("_client", "_place", "_talk", "_wire", "phases")
+    __slots__ = ("_client", "_cookies", "_place", "_talk", "_wire", "phases")
 
     def __init__(
         self,
@@ -142,13 +155,22 @@ class NativeConnection(Talking):
         *,
         recovery: Recovery | None = None,
         engine_sid: str | None = None,
+        namespace: str = "/",
+        query: str = "",
+        cookies: Cookies | None = None,
     ) -> None:
-        """recovery: of the connection that was lost. engine_sid: claim that session instead of asking for one."""
+        """recovery: of the connection that was lost. engine_sid: claim that session instead of asking for one.
+
+        query: ``a=b&c=d``, what the requests of Engine.IO carry beside its own parameters. cookies: who keeps
+        those that come with the handshake; ``headers`` has what is sent.
+        """
+        self._cookies = cookies
         self._place = place
-        base = place.base.replace("http", "ws", 1)
         self._client = Client(
-            base,
+            place.websocket,
             path=path,
+            query=query,
+            namespace=namespace,
             auth=auth,
             headers=headers,
             compression=compression,
@@ -156,18 +178,24 @@ class NativeConnection(Talking):
             engine_sid=engine_sid,
         )
         self._talk = Talk(listeners)
-        self._wire = Wire(self, listeners.lag)
+        self._wire = new_wire(place.secure, self, listeners.lag)
         self.phases: dict[str, int] = {}
 
     @classmethod
     def taking_over(cls, place: Place, talk: Talk, client: Client, wire: Wire) -> NativeConnection:
         """A session that began elsewhere, from here on over ``wire``, which tells the new connection."""
         connection = cls.__new__(cls)
+        connection._cookies = None
         connection._place, connection._talk = place, talk
         connection._client, connection._wire = client, wire
         connection.phases = {}
         wire.owner = connection
         return connection
+
+    @property
+    def secure(self) -> bool:
+        """Whether it speaks TLS."""
+        return self._place.secure is not None
 
     @property
     def arrived_ns(self) -> int | None:
@@ -190,8 +218,10 @@ class NativeConnection(Talking):
             self._flush()
             joined_ns = self._talk.wait()
             opened_ns = self._talk.opened_ns
+            if self._cookies is not None:
+                self._cookies.take_all(self._client.set_cookies)
             self.phases = {
-                "tcp": connected_ns - begun_ns,
+                **dialled(self._wire, connected_ns - begun_ns),
                 "open": opened_ns - connected_ns,
                 "namespace": joined_ns - opened_ns,
             }
@@ -294,7 +324,7 @@ class NativeConnection(Talking):
 
     def ended(self, cause: Cause, detail: str) -> None:
         """The wire is over. An end of stream during the upgrade is the protocol's to word."""
-        if cause is Cause.TRANSPORT_CLOSE:
+        if cause in STREAM_ENDED:
             try:
                 self._client.receive_eof(perf_counter_ns())
             except ProtocolError as error:
@@ -305,6 +335,12 @@ class NativeConnection(Talking):
         """Code of ours raised on the hub."""
         self._talk.listeners.fault(error)
         self._talk.end(Cause.INTERNAL, f"{type(error).__name__}: {error}")
+
+
+def dialled(wire: Wire, took_ns: int) -> dict[str, int]:
+    """The phases of opening ``wire``, which took that long: ns of tcp, and of tls where there is any."""
+    tls_ns = wire.handshake_ns
+    return {"tcp": took_ns - tls_ns, "tls": tls_ns} if tls_ns else {"tcp": took_ns}
 
 
 class _Sent:

@@ -19,10 +19,11 @@ from loadtest.measure.units import SECOND
 from loadtest.users import ways
 from loadtest.users.causes import REPAIRABLE, Cause, ConnectFailed
 from loadtest.users.climbing import Climb
+from loadtest.users.credentials import Credentials
 from loadtest.users.drops import DropRecord
+from loadtest.users.ids import Early
 from loadtest.users.link import ActionFailed, Hearing, Link, Outcome
 from loadtest.users.returning import Return
-from loadtest.users.tokens import sign
 
 if TYPE_CHECKING:
     from loadtest.measure.entry import Entry
@@ -66,6 +67,8 @@ class Device:
         "_stumbled",
         "_tells",
         "closed",
+        "cookies",
+        "credentials",
         "drop",
         "engine_sid",
         "entered",
@@ -87,8 +90,9 @@ class Device:
         self.user = user
         self.live = user.live
         self.rungs = rungs
-        self.identity: dict[str, str] = {"user": user.name, "device": f"d-{name}", "role": role}
-        self.renew()
+        self.credentials = Credentials(self.live, user.name, f"d-{name}", role, user.conversation)
+        self.identity = self.credentials.identity
+        self.cookies = self.credentials.cookies
         # Of its own: the way back must not draw from the numbers that a user's schedule is made of.
         self.rng = Random(f"{self.live.settings.seed}:{name}:return")
         self.member = Member(name, rungs[0])
@@ -117,20 +121,22 @@ class Device:
 
     def renew(self) -> None:
         """A new token, as the application gets one where the old has expired."""
-        live = self.live
-        identity = self.identity
-        lifetime_s = live.contract.token.lifetime_s
-        identity["token"] = sign(live.settings.token_secret, identity["user"], identity["role"], lifetime_s)
+        self.credentials.renew(at_once=not self.link.ordered)
 
     def open(self, transport: str, timeout_s: float) -> None:
         """Connect for the first time. Raises ConnectFailed."""
         self._stumbled = None
+        asked_ns = perf_counter_ns()
+        self.credentials.log_in(timeout_s)
+        known_ns = perf_counter_ns()
         self.link = self.make_link(transport)
         try:
             self.link.open(timeout_s)
         except BaseException:
             self.link.close()
             raise
+        if self.live.contract.login:
+            self.link.phases["login"] = known_ns - asked_ns
         self.adopt(self.link)
         self.live.ledger.connected(self.member, True)
 
@@ -144,9 +150,11 @@ class Device:
         """An open link is the device's way from here on; whether it is heard of is its rooms' matter."""
         member = self.member
         self.link = link
+        self.live.named.remember(self.identity, getattr(link, "captured", {}))
         self.recovery = None  # the state of the one before is restored by now, or never
         self.opened_ns = perf_counter_ns()
         member.transport, member.ordered, member.connection = link.transport, link.ordered, link.name
+        self.live.settled(member, str(getattr(link, "captured", {}).get("instance", "")))
         self.live.opened(link)
         if link.transport == self.rungs[0]:
             if self._climb is not None:
@@ -189,6 +197,7 @@ class Device:
         if action is not None:
             variables = self.variables(room=conversation, since_seq=since_seq)
             outcome = self._join(link or self.link, action, planned_ns, variables)
+            live.named.remember(self.identity, outcome.rule.captured(outcome.root))
         read_ns = perf_counter_ns() if outcome is None else outcome.read_ns
         live.ledger.joined(conversation, member, read_ns)
         if conversation not in self.seats:
@@ -320,11 +329,37 @@ class Device:
                     self.drop.heard(entry, member, read_ns)
                 if self._tells:
                     self._tell(entry, operation, read_ns)
+        elif route.by_id:
+            self._heard_by_id(operation, delivery, args, read_ns)
         if operation is _MESSAGE or operation is _CHAT:
             self._advance(delivery, args)
         if route.watched:
             user.watch(self, operation, delivery, args, read_ns)
         user.on_event(name, args)
+
+    def _heard_by_id(self, operation: Operation, delivery: Delivery, args: list[Any], read_ns: int) -> None:
+        """It carries the server's id: whose that is, the sender learns, perhaps only after this."""
+        ids, given = self.live.ids, delivery.server_id(args)
+        if ids is None or given is None:
+            return
+        early = Early(self, read_ns, self.link.arrived_ns)
+        marker = ids.marker(operation, given)
+        if marker is None:
+            ids.wait(operation, given, early)
+        else:
+            self.heard_early(operation, marker, early)
+
+    def heard_early(self, operation: Operation, marker: str, early: Early) -> None:
+        """It is known now whose this was."""
+        member = self.member
+        member.arrived_ns = early.arrived_ns
+        entry = self.live.ledger.delivered(marker, operation, member, early.read_ns)
+        if entry is None:
+            return
+        if self.drop is not None:
+            self.drop.heard(entry, member, early.read_ns)
+        if self._tells:
+            self._tell(entry, operation, early.read_ns)
 
     def _tell(self, entry: Entry, operation: Operation, read_ns: int) -> None:
         live, user = self.live, self.user
@@ -348,7 +383,7 @@ class Device:
         rule = live.errors.get(name)
         if rule is not None:
             live.recorder.count(f"server_error.{live.contract.counted_as(rule.code(args))}")
-        elif name not in live.contract.ignored:
+        elif name not in live.contract.ignored and not live.contract.awaits(name):
             live.recorder.count("unknown_events")
         self.user.on_event(name, args)
 
@@ -358,17 +393,25 @@ class Device:
         found = 0
         for payload in outcome.rule.missed(outcome.root):
             args = [payload]
-            ours = [one for one in live.restored if one.marker(args) is not None]
+            ours = [one for one in live.restored if self._marked(one, args) is not None]
             if not ours:
                 continue
             # The mark alone does not tell a message from what was written in a live chat; the room's name does.
             delivery = next((one for one in ours if one.room(args) is not None), ours[0])
-            marker, operation = delivery.marker(args), Operation(delivery.operation)
+            marker, operation = self._marked(delivery, args), Operation(delivery.operation)
             assert marker is not None
             live.ledger.delivered(marker, operation, member, read_ns, restored=True)
             found += 1
             self._advance(delivery, args)
         return found
+
+    def _marked(self, delivery: Delivery, args: list[Any]) -> str | None:
+        """The marker of something that was kept for us, known by itself or by the server's id."""
+        marker, ids = delivery.marker(args), self.live.ids
+        if marker is not None or ids is None:
+            return marker
+        given = delivery.server_id(args)
+        return None if given is None else ids.marker(Operation(delivery.operation), given)
 
     def _lost(self, made: list[Link], cause: Cause, detail: str) -> None:
         """A link ended that we did not end; of one that is not our way any more, or not yet, that is no news."""

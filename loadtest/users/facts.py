@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 import psutil
 
+from loadtest.measure.addresses import without_credentials
 from loadtest.users.options import FLAGS, SECRETS
 
 _PACKAGES = ("realtime-loadtest", "locust", "gevent", "python-socketio", "websockets", "msgspec", "numpy")
@@ -90,7 +91,7 @@ def command() -> str:
         elif equals and _means(flag, names):
             word = f"{flag}=***"
         hide = not hide and not equals and _means(flag, names)
-        words.append(shlex.quote(word))
+        words.append(shlex.quote(without_credentials(word)))
     return " ".join(words)
 
 

@@ -15,6 +15,7 @@ from loadtest.contract import Action, Feed, HttpCall
 from loadtest.measure.units import MS
 from loadtest.users.causes import Cause, ConnectFailed
 from loadtest.users.clock import Clock, Timer
+from loadtest.users.connection import dialled
 from loadtest.users.http import Response
 from loadtest.users.link import ActionFailed, Errand, Hearing, Heartbeat, Outcome, Variables
 from loadtest.users.requests import Requests, parsed
@@ -60,13 +61,14 @@ class FeedLink:
     def open(self, timeout_s: float) -> None:
         """Connect, and ask where the feeds stand; the timers run from then on. Raises ConnectFailed."""
         begun_ns = perf_counter_ns()
-        self.requests.pool.connect()
+        wire = self.requests.pool.connect().wire
         connected_ns = perf_counter_ns()
         try:
             answered_ns = [poller.begin(timeout_s) for poller in self._pollers]
         except ActionFailed as error:
             raise ConnectFailed(error.cause, error.detail) from None
-        self.phases = {"tcp": connected_ns - begun_ns, "open": max(answered_ns) - connected_ns}
+        dialling = dialled(wire, connected_ns - begun_ns)
+        self.phases = {**dialling, "open": max(answered_ns) - connected_ns}
         self.is_open = True
         for poller in self._pollers:
             poller.start()

@@ -51,6 +51,7 @@ class Ending(msgspec.Struct):
     backoff_s: list[tuple[float, float]]
     slos: list[Slo]
     stopped_by: str | None
+    server_metrics: str | None = None
 
 
 def finish(environment: Any, ending: Ending) -> Path | None:
@@ -160,7 +161,9 @@ def _parameters(ending: Ending) -> dict[str, Any]:
         "run_time_s": None if plan.run_time_ns is None else plan.run_time_ns / SECOND,
         "headers": settings.headers,
         "compression": settings.compression,
+        "insecure": settings.insecure,
         "processes": len(ending.workers),
+        "server_metrics": ending.server_metrics,
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from time import perf_counter_ns
 from typing import Any
 
@@ -25,7 +26,7 @@ class Generating:
     def start_live(self, header: Header, settings: Settings, worker: str, started_ns: int) -> LiveRun:
         """Make what the users of this run need."""
         self.end_live()
-        place = locate(settings.host)
+        place = locate(settings.host, verify=not settings.insecure)
         contract = contract_of(settings)
         live = LiveRun(self.environment, header, settings, contract, place, worker, started_ns)
         self.live = self.environment.rt_live = live
@@ -58,4 +59,6 @@ class Generating:
 
     def facts(self) -> dict[str, Any]:
         """This process, for the manifest."""
-        return {"pid": os.getpid(), "clock": facts.clock_id(), **limits.descriptors()}
+        whose = {"pid": os.getpid(), "host": platform.node(), "clock": facts.clock_id()}
+        # What only a master knows of a worker; of a process of its own there is nothing to know.
+        return {**whose, "clock_offset": None, "joined_ns": None, **limits.descriptors()}

@@ -20,7 +20,7 @@ from gevent import get_hub
 from locust import argument_parser
 from locust.runners import LocalRunner, MasterRunner, WorkerRunner
 
-from loadtest.users import limits
+from loadtest.users import limits, live_otel
 from loadtest.users.keeping import leave
 from loadtest.users.local import LocalHouse
 from loadtest.users.master import MasterHouse
@@ -34,6 +34,9 @@ def attach(environment: Any, runner: Any) -> None:
         return
     if "iouring" in f"{os.environ.get('GEVENT_BACKEND', '')} {get_hub().loop.backend}".replace("_", ""):
         leave("GEVENT_BACKEND: io_uring keeps closed sockets open and aborts under load; use epoll")
+    refusal = live_otel.refusal(environment.parsed_options)
+    if refusal is not None:
+        leave(refusal)
     environment.host = environment.host or DEFAULT_HOST
     limits.raise_descriptors()
     _avoid_stalls(environment)

@@ -17,8 +17,9 @@ from gevent.event import AsyncResult
 
 from loadtest.users.causes import Cause, ConnectFailed
 from loadtest.users.connection import Place
+from loadtest.users.cookies import Cookies
+from loadtest.users.secure import Secure, new_wire
 from loadtest.users.tcp import Carried
-from loadtest.users.wire import Wire
 
 _GZIP_OR_ZLIB = 47
 _INFLATED_AT_MOST = 64 << 20
@@ -74,6 +75,7 @@ class HttpConnection:
 
     __slots__ = (
         "_body",
+        "_cookies",
         "_fault",
         "_headers",
         "_parser",
@@ -85,9 +87,16 @@ class HttpConnection:
         "wire",
     )
 
-    def __init__(self, fault: Callable[[BaseException], None], lag: Callable[[int], object]) -> None:
+    def __init__(
+        self,
+        fault: Callable[[BaseException], None],
+        lag: Callable[[int], object],
+        cookies: Cookies | None = None,
+        secure: Secure | None = None,
+    ) -> None:
         self._fault = fault
-        self.wire = Wire(self, lag)
+        self._cookies = cookies
+        self.wire = new_wire(secure, self, lag)
         self._request: Request | None = None
         self._parser: Any = None
         self._headers: dict[str, str] = {}
@@ -143,7 +152,10 @@ class HttpConnection:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header line."""
-        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        # The one header that may stand there twice and cannot be joined by a comma.
+        kept = key == "set-cookie" and key in self._headers
+        self._headers[key] = f"{self._headers[key]}\n{text}" if kept else text
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
@@ -152,6 +164,8 @@ class HttpConnection:
     def on_message_complete(self) -> None:
         """The answer is whole."""
         parser = self._parser
+        if self._cookies is not None and "set-cookie" in self._headers:
+            self._cookies.take_all(self._headers["set-cookie"].split("\n"))
         try:
             body = _plain(b"".join(self._body), self._headers.get("content-encoding", ""))
         except ValueError as error:
@@ -193,7 +207,10 @@ def _plain(body: bytes, encoding: str) -> bytes:
 
 
 class HttpPool:
-    """The connections of one user: an idle one is used again, another is opened only when all are busy."""
+    """The connections of one user: an idle one is used again, another is opened only when all are busy.
+
+    cookies: the user's, sent with every request; left out: kept for as long as these connections.
+    """
 
     def __init__(
         self,
@@ -202,7 +219,9 @@ class HttpPool:
         fault: Callable[[BaseException], None],
         lag: Callable[[int], object],
         timeout_s: float,
+        cookies: Cookies | None = None,
     ) -> None:
+        self.cookies = Cookies() if cookies is None else cookies
         self._place = place
         self._now = now
         self._fault = fault
@@ -214,6 +233,8 @@ class HttpPool:
 
     def request(self, request: Request) -> None:
         """Write it on an idle connection now, or on a new one as soon as that is open."""
+        if self.cookies:
+            request = request._replace(content=self.cookies.dress(request.content))
         for connection in self._open:
             if connection.idle:
                 if request.again:
@@ -243,7 +264,7 @@ class HttpPool:
 
     def connect(self) -> HttpConnection:
         """One more connection; blocks. Raises ConnectFailed."""
-        connection = HttpConnection(self._fault, self._lag)
+        connection = HttpConnection(self._fault, self._lag, self.cookies, self._place.secure)
         connection.wire.pause_reading(self._paused)
         connection.wire.connect(self._place.family, self._place.address, self._timeout_s)
         if self._closed:
@@ -314,13 +335,21 @@ class HttpPool:
 
 
 def fetch(
-    place: Place, target: str, timeout_s: float, method: str = "GET", body: bytes | None = None
+    place: Place,
+    target: str,
+    timeout_s: float,
+    method: str = "GET",
+    body: bytes | None = None,
+    more: str = "",
 ) -> Response:
-    """One request on a connection of its own; blocks. Raises ConnectFailed, ``cause`` as the socket says."""
+    """One request on a connection of its own; blocks. Raises ConnectFailed, ``cause`` as the socket says.
+
+    more: header lines beside the usual ones, each with its CRLF.
+    """
     answer: AsyncResult = AsyncResult()
-    connection = HttpConnection(answer.set_exception, lambda lag_ns: None)
+    connection = HttpConnection(answer.set_exception, lambda lag_ns: None, secure=place.secure)
     connection.wire.connect(place.family, place.address, timeout_s)
-    head = f"Host: {place.host}\r\nAccept: */*\r\nConnection: close\r\n".encode("latin-1")
+    head = f"Host: {place.host}\r\nAccept: */*\r\nConnection: close\r\n{more}".encode("latin-1")
     request = Request(
         compose(method, target, head, body),
         lambda sent_ns: None,

@@ -11,28 +11,30 @@ from time import perf_counter_ns
 from typing import Any
 
 import gevent
+import msgspec
 import psutil
 
 from loadtest.contract import Contract
 from loadtest.measure import run as run_files
 from loadtest.measure.book import Book
-from loadtest.measure.operations import Operation
 from loadtest.measure.plan import Plan
 from loadtest.measure.rows import Delta
 from loadtest.measure.slo import Slo
 from loadtest.measure.units import SECOND
 from loadtest.protocol.backoff import Policy
-from loadtest.users import facts, limits, server_probe
+from loadtest.users import live_otel, live_page, server_probe
+from loadtest.users.connection import Place
 from loadtest.users.finish import USAGE, Ending, finish
 from loadtest.users.live import Header, deadline_ns, plan_of, policy
+from loadtest.users.live_board import Board
+from loadtest.users.looking import check_scenario, look
 from loadtest.users.options import Settings, SettingsError
 from loadtest.users.options import read as read_settings
 from loadtest.users.ordering import NoMeans, Orders
+from loadtest.users.server_source import Source
 from loadtest.users.slos import Watch, slos_of
-from loadtest.users.target import Refused, Target, contract_of, examine, locate, may_load
-from loadtest.users.user import RealtimeUser
+from loadtest.users.target import Refused, Target, contract_of, locate, may_load
 
-_OPERATORS_ARE_ONE_IN = 10
 _SHOWN_ATTEMPTS = 8
 """Of a policy that never gives up; by then its waits have grown to their cap."""
 logger = logging.getLogger(__name__)
@@ -59,6 +61,8 @@ class Keeping:
     contract: Contract | None = None
     plan: Plan
     book: Book
+    board: Board | None = None
+    source: Source | None = None
     slos: list[Slo]
     watch: Watch
     _stopped_by: str | None = None
@@ -66,12 +70,41 @@ class Keeping:
     _over = False
     _complete = False
     _peak_users = 0
-    _watch: Any = None
+    _watch: server_probe.ServerWatch | None = None
+    _looked_at = False
     _ordering: Any = None
     orders: Orders
 
+    def show(self) -> None:
+        """Let others look at the runs of this process, where somebody may; the book alone costs less."""
+        options = self.environment.parsed_options
+        if self.environment.web_ui is not None:
+            live_page.attach(self.environment, self._look)
+            self._looked_at = True
+        self._looked_at = live_otel.join(options, lambda: self.board) or self._looked_at
+
+    def _look(self) -> live_page.Watched:
+        book = None if self.board is None else self.book
+        return live_page.Watched(self.board, book, self.runner.state, self.runner.user_count)
+
     def preflight(self) -> None:
         """Everything that can be found out before a run. Raises Refused or SettingsError."""
+        settings, contract, slos, place = self.forecheck()
+        self.target = self.visit(settings, contract, place)
+        try:
+            self.orders = Orders(settings, contract, place, self.target.fault_control, locate)
+            self.orders.check()
+        except NoMeans as error:
+            raise Refused(str(error)) from None
+        self.source = self._source(settings, contract, place)
+        if not contract.has_rooms:
+            # The report must not call everybody in one room a room of ten.
+            users = self.environment.parsed_options.num_users
+            settings = settings._replace(room_sizes=((max(2, users or 2), 1.0),))
+        self.settings, self.contract, self.slos = settings, contract, slos
+
+    def forecheck(self) -> tuple[Settings, Contract, list[Slo], Place | None]:
+        """What the flags say by themselves, without a look at the target. Raises Refused or SettingsError."""
         settings = read_settings(self.environment.parsed_options, self.environment.host)
         contract = contract_of(settings)
         slos = slos_of(settings)
@@ -79,39 +112,30 @@ class Keeping:
             run_files.check_writable(settings.out)
         except run_files.RunError as error:
             raise Refused(str(error)) from None
-        place = locate(settings.host)
-        may_load(place, settings)
-        options = self.environment.parsed_options
-        limits.check(options.num_users or 1, options.processes or 1, settings.transport, settings.devices)
-        self._check_scenario(settings, contract)
-        kinds = [one for one in self.environment.user_classes if issubclass(one, RealtimeUser)]
-        ladders = [one.ways(settings.transport) for one in kinds]
-        self.target = examine(place, settings, contract, ladders)
-        try:
-            self.orders = Orders(settings, contract, place, self.target.fault_control, locate)
-            self.orders.check()
-        except NoMeans as error:
-            raise Refused(str(error)) from None
-        self.settings, self.contract, self.slos = settings, contract, slos
+        place = self.find(settings, contract)
+        check_scenario(self.environment, settings, contract)
+        return settings, contract, slos, place
 
-    def _check_scenario(self, settings: Settings, contract: Contract) -> None:
-        """What the users of this scenario need of the contract and of the flags. Raises Refused."""
-        kinds = [one for one in self.environment.user_classes if issubclass(one, RealtimeUser)]
-        pollers = [one for one in kinds if "interval-polling" in one.ways(settings.transport)]
-        polling = bool(pollers)
-        for needed in sorted({needed for one in kinds for needed in one.needs}):
-            missing = contract.missing_for(needed, polling)
-            if missing is not None:
-                raise Refused(missing)
-        for one in pollers:
-            # A feed with some of it is not enough: to who talks and hears no messages, all of them are lost.
-            heard = (Operation.MESSAGE_DELIVER,) if one.talks else one.wanted()
-            if contract.feeds and not contract.feeds_for(heard):
-                raise Refused(
-                    f'contract "{contract.name}": none of its [[feeds]] carries what {one.__name__} hears'
-                )
-        users = self.environment.parsed_options.num_users
-        staff(kinds, settings.operators, users)
+    def find(self, settings: Settings, contract: Contract) -> Place | None:
+        """Where the target is, if we may put load on it. Raises Refused."""
+        place = locate(settings.host, verify=not settings.insecure)
+        may_load(place, settings, contract.signs)
+        return place
+
+    def visit(self, settings: Settings, contract: Contract, place: Place | None) -> Target:
+        """What is there, for the users of this process. Raises Refused."""
+        assert place is not None
+        options = self.environment.parsed_options
+        return look(self.environment, settings, contract, place, options.num_users or 1, 1)
+
+    def _source(self, settings: Settings, contract: Contract, place: Place | None) -> Source | None:
+        """Who tells the server's own figures: whom somebody named, or the target itself. Raises Refused."""
+        if settings.server_metrics is not None:
+            return server_probe.source_of(settings.server_metrics, verify=not settings.insecure)
+        stats = contract.hooks.stats
+        if stats is None or place is None or self.target is None or not self.target.stats:
+            return None
+        return server_probe.StatsRoute(place, stats)
 
     def preflight_or_leave(self) -> None:
         """As a wrong flag: one line for each fault, exit 2."""
@@ -120,15 +144,21 @@ class Keeping:
         except (Refused, SettingsError) as error:
             leave(str(error))
 
+    def refuse(self, line: str) -> None:
+        """A run that was asked for must not start."""
+        logger.error("%s", line)
+        gevent.spawn(self.runner.stop)
+
     def start_book(self) -> Header | None:
         """A new run, or None where preflight refuses one that the web UI asked for."""
         options = self.environment.parsed_options
+        # Here, not after the preflight: -t counts from here too.
+        started_ns = perf_counter_ns()
         try:
             if self.environment.web_ui is not None or self.target is None:
                 self.preflight()  # the form may have changed everything; without one it was done at init
         except (Refused, SettingsError) as error:
-            logger.error("%s", error)
-            gevent.spawn(self.runner.stop)
+            self.refuse(str(error))
             return None
         assert self.settings is not None and self.target is not None and self.contract is not None
         scenario = Path(options.locustfile.partition(",")[0]).stem
@@ -137,31 +167,48 @@ class Keeping:
             run=secrets.token_hex(3),
             scenario=scenario,
             started=datetime.now(UTC).isoformat(timespec="seconds"),
-            started_ns=perf_counter_ns(),
-            boot_id=facts.clock_id(),
+            started_ns=started_ns,
             run_time_ns=run_time,
             deadline_ns=deadline_ns(self.settings, self.contract, self.target.silence_ns),
             silence_ns=self.target.silence_ns,
         )
         self.plan = plan_of(self.header, self.settings, self.header.started_ns)
         self.book, self.watch = Book(), Watch(self.slos)
+        self.board = Board(self._facts(self.header), self.plan) if self._looked_at else None
         self._early, self._over, self._complete, self._peak_users = False, False, False, 0
         self._stopped_by = None
-        stats = self.contract.hooks.stats
-        if self.target.stats and stats is not None:
-            place = locate(self.settings.host)
+        if self.source is not None:
             polling = self.settings.transport == "interval-polling"
-            self._watch = server_probe.watch(place, stats, self.plan, self.book.server.append, polling)
+            tell = self.book.server.append
+            self._watch = server_probe.ServerWatch(self.source, self.plan, tell, polling)
         return self.header
+
+    def _facts(self, header: Header) -> dict[str, object]:
+        """What runs, for those who look at it."""
+        assert self.settings is not None and self.target is not None
+        return {
+            "id": header.run,
+            "scenario": header.scenario,
+            "transport": self.settings.transport,
+            "client": self.settings.client,
+            "host": self.target.url,
+            "started": header.started,
+            "deadline_s": header.deadline_ns / SECOND,
+            "server_source": None if self.source is None else self.source.about(),
+        }
 
     def follow(self, plan: Plan) -> None:
         """This is the plan that the run keeps: orders are given by it."""
         self.plan = plan
+        if self.board is not None:
+            self.board.plan = plan
         self._ordering = self.orders.begin(plan, self.book.add_fault, self._order_failed)
 
     def take_in(self, worker: str, delta: Delta) -> None:
         """Add what a generator measured; what breaks an SLO that may do so ends the run."""
         self.book.add(worker, delta)
+        if self.board is not None:
+            self.board.add(worker, delta)
         self.watch.add(delta.rows)
         broken = None if self._over else self.watch.broken(self.plan, perf_counter_ns())
         if broken is None:
@@ -198,10 +245,15 @@ class Keeping:
         header, self.header = self.header, None
         if header is None:
             return
-        if self._watch is not None:
-            self._watch.kill()
-            self._watch = None
         assert self.settings is not None and self.target is not None and self.contract is not None
+        if self.board is not None:
+            self.board.ended = True
+        if self._watch is not None:
+            self._watch.stop()
+            note = self._watch.note()
+            if note is not None:
+                self.target = msgspec.structs.replace(self.target, notes=(*self.target.notes, note))
+            self._watch = None
         ending = Ending(
             header,
             self.settings,
@@ -217,15 +269,9 @@ class Keeping:
             bands_s(policy(self.settings, self.contract)),
             self.slos,
             self._stopped_by,
+            None if self.source is None else self.source.about(),
         )
         finish(self.environment, ending)
-
-
-def staff(kinds: list[Any], operators: int | None, users: int | None) -> None:
-    """How many of the users are operators: as asked; one at least; else by the weights of their classes."""
-    for kind in kinds:
-        if kind.role == "operator":
-            kind.fixed_count = operators or (1 if users and users < _OPERATORS_ARE_ONE_IN else 0)
 
 
 def bands_s(way_back: Policy) -> list[tuple[float, float]]:

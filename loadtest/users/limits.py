@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from loadtest.measure import sockets
+from loadtest.users import sources
+from loadtest.users.connection import Place
 from loadtest.users.target import Refused
 
 _PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
@@ -33,8 +35,15 @@ def descriptors() -> dict[str, Any]:
     return {"fds_limit": resource.getrlimit(resource.RLIMIT_NOFILE)[0], "fds_used": used}
 
 
-def check(users: int, processes: int, transport: str = "websocket", devices: int = 1) -> None:
-    """Raise Refused if ``users`` in ``processes`` processes cannot have their sockets."""
+def check(
+    users: int,
+    processes: int,
+    transport: str = "websocket",
+    devices: int = 1,
+    place: Place | None = None,
+    client: str = "native",
+) -> None:
+    """Raise Refused if ``users`` in ``processes`` processes cannot have their sockets towards ``place``."""
     per_process = -(-users // max(1, processes))
     needed = sockets.descriptors(per_process, devices, transport)
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -43,10 +52,14 @@ def check(users: int, processes: int, transport: str = "websocket", devices: int
             f"{per_process} users in a process may need {needed} file descriptors, the limit is {soft}; "
             f"raise it (ulimit -n {needed}) or spread the users: --processes {-(-needed // max(1, soft)) + 1}"
         )
-    ports = _ports()
-    if ports is not None and users * devices > ports:
+    ports, wanted = _ports(), users * devices
+    # Only our own client takes another address when one has no ports left.
+    several = place is not None and client == "native"
+    addresses = sources.how_many(place.family, place.address) if place is not None and several else 1
+    if ports is not None and wanted > ports * addresses:
         raise Refused(
-            f"{users * devices} devices need more local ports than the {ports} there are towards one server"
+            f"{wanted} devices need more local ports than the {ports * addresses} there are towards one server: "
+            f"that takes {-(-wanted // ports)} addresses, so use workers on other machines, or fewer users"
         )
 
 

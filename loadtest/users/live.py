@@ -28,12 +28,14 @@ from loadtest.measure.recorder import Health, Recorder
 from loadtest.measure.rows import Drop
 from loadtest.measure.units import SECOND
 from loadtest.protocol import backoff
-from loadtest.users.causes import Cause, ConnectFailed
+from loadtest.users.causes import UNSTICKY, Cause, ConnectFailed
 from loadtest.users.clock import Clock
 from loadtest.users.connection import Place
+from loadtest.users.ids import Ids
 from loadtest.users.link import Link
+from loadtest.users.login import Named
 from loadtest.users.options import Settings
-from loadtest.users.seating import Seating
+from loadtest.users.seating import EVERYBODY, Seating
 from loadtest.users.striking import Strikes
 from loadtest.users.traffic import Traffic
 
@@ -61,15 +63,14 @@ _TEXT_POOL = 1 << 16
 class Header(msgspec.Struct, frozen=True):
     """What all processes of a run must know alike; travels from the master in Locust's spawn message.
 
-    started_ns: moment of the start on the clock of ``boot_id``. silence_ns: after how long without a ping the
-    server counts as dead.
+    started_ns: moment of the start on the master's clock. silence_ns: after how long without a ping the server
+    counts as dead.
     """
 
     run: str
     scenario: str
     started: str
     started_ns: int
-    boot_id: str
     run_time_ns: int | None
     deadline_ns: int = 10 * SECOND
     silence_ns: int = 45 * SECOND
@@ -79,13 +80,15 @@ class Route(msgspec.Struct, frozen=True):
     """What an event delivers.
 
     per_status: the ledger has a debt for each status that one request brings, under keys that end in it.
-    watched: whether the user itself wants to see it, beside the ledger.
+    watched: whether the user itself wants to see it, beside the ledger. by_id: it carries the server's id, no
+    marker of ours.
     """
 
     operation: Operation
     delivery: Delivery
     per_status: bool
     watched: bool
+    by_id: bool = False
 
 
 class LiveRun:
@@ -124,6 +127,11 @@ class LiveRun:
         self.strikes = Strikes(self, header.silence_ns)
         self.ledger.exemplars.describe_fault = self.strikes.under_way
         self.routes = _routes(contract)
+        self.directed = contract.directed
+        by_id = any(route.by_id for route in self.routes.values())
+        # An answer later than the deadline helps nobody, and a delivery may be as late as its message's.
+        self.ids = Ids(self.recorder, 2 * header.deadline_ns) if by_id else None
+        self.named = Named.of(contract)
         # Whether the sender's own socket gets a copy of what it said.
         messages = [one for one in contract.deliveries if one.operation == Operation.MESSAGE_DELIVER.value]
         self.echoes = any(route.recipients == "room" for route in messages)
@@ -142,6 +150,7 @@ class LiveRun:
         self._drops: dict[DropRecord, None] = {}
         self.faults: dict[str, int] = {}
         self._all_spawned = False
+        self._told_unsticky = False
         self._entering = 0
         self._seatings: dict[str, Seating] = {}
         self._traffic = Traffic(self.recorder)
@@ -156,7 +165,8 @@ class LiveRun:
         """The numbers and rooms of the users of one class."""
         found = self._seatings.get(kind)
         if found is None:
-            found = self._seatings[kind] = Seating(self.settings.room_sizes)
+            sizes = self.settings.room_sizes if self.contract.has_rooms else EVERYBODY
+            found = self._seatings[kind] = Seating(sizes)
         return found
 
     def kind_index(self, kind: str) -> int:
@@ -197,6 +207,13 @@ class LiveRun:
         self.links[link] = None
         self.recorder.count("connections.established")
 
+    def settled(self, member: Member, server: str) -> None:
+        """A link was made to this one of several servers; empty: it did not say which it is."""
+        if member.stops.arrive(server, perf_counter_ns()):
+            self.recorder.count("servers.moved")
+        if server:
+            self.recorder.count(f"servers.connections.{server}")
+
     def joined(self, link: Link, opened_ns: int) -> None:
         """A link's device is in its conversations, for the first time or again."""
         self._traffic.connected(link, opened_ns)
@@ -205,6 +222,9 @@ class LiveRun:
         """A user could not get in."""
         self.recorder.count("connections.failed")
         self.note_limits(error)
+        if error.cause is Cause.SESSION_UNKNOWN and not self._told_unsticky:
+            self._told_unsticky = True
+            logger.warning("%s (%s)", UNSTICKY, error.detail)
 
     def note_limits(self, error: ConnectFailed) -> None:
         """What the generator ran out of, if that is why."""
@@ -329,9 +349,16 @@ class LiveRun:
                 device.drop_unsaid(Cause.CLIENT, "the run ended first")
         for drop in list(self._drops):
             drop.finish()
+        for member in self._connected():
+            self.recorder.count(f"servers.connected.{member.stops.now}")
         self.closed = True
         self._traffic.close(self.links)
         self.ledger.close(perf_counter_ns())
+
+    def _connected(self) -> Iterator[Member]:
+        """The devices that are connected now, of which it is known where."""
+        for user in self.users:
+            yield from (one.member for one in user.devices if one.member.connected and one.member.stops.now)
 
     # -- recording --------------------------------------------------------------------------------------
 
@@ -409,4 +436,4 @@ def _routes(contract: Contract) -> dict[str, Route]:
 def _route(delivery: Delivery) -> Route:
     operation = Operation(delivery.operation)
     watched = operation.value.startswith(("call.", "chat.", "presence."))
-    return Route(operation, delivery, operation in _PER_STATUS, watched)
+    return Route(operation, delivery, operation in _PER_STATUS, watched, delivery.id_at is not None)

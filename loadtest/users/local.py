@@ -23,6 +23,7 @@ class LocalHouse(Generating, Keeping):
         events = self.environment.events
         if self.environment.web_ui is None:
             self.preflight_or_leave()
+        self.show()
         events.test_start.add_listener(self.started)
         events.spawning_complete.add_listener(self.spawned)
         events.test_stopping.add_listener(self.stopping)

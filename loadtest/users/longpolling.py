@@ -18,8 +18,9 @@ from gevent import Timeout
 from loadtest.protocol import PollingClient, ProtocolError, Recovery, State
 from loadtest.protocol.polling import CONTENT_TYPE
 from loadtest.users import tcp
-from loadtest.users.causes import Cause, ConnectFailed
-from loadtest.users.connection import Departure, Listeners, NotConnected, OnAck, Place
+from loadtest.users.causes import STREAM_ENDED, Cause, ConnectFailed
+from loadtest.users.connection import Departure, Listeners, NotConnected, OnAck, Place, dialled
+from loadtest.users.cookies import Cookies
 from loadtest.users.http import HttpPool, Request, Response, compose
 from loadtest.users.talk import Talk, Talking, ending_of
 
@@ -31,8 +32,9 @@ _DIAL_S = 10.0
 class LongPollingConnection(Talking):
     """Our client over long-polling.
 
-    head: the header lines of every request, each ending in CRLF. moved: called on the hub after each step of
-    the session and after its end; for an upgrade, which has to know when nothing is in flight.
+    head: the header lines of every request, each ending in CRLF. cookies: kept by whoever connects again; left
+    out: for this session. moved: called on the hub after each step of the session and after its end; for an
+    upgrade, which has to know when nothing is in flight.
     """
 
     _client: PollingClient
@@ -47,11 +49,17 @@ class LongPollingConnection(Talking):
         *,
         recovery: Recovery | None = None,
         moved: Callable[[], None] = lambda: None,
+        cookies: Cookies | None = None,
+        namespace: str = "/",
+        query: str = "",
     ) -> None:
+        self.secure = place.secure is not None
         self._head = head
         self._moved = moved
-        self._client = PollingClient(path=path, auth=auth, recovery=recovery)
-        self._pool = HttpPool(place, perf_counter_ns, self._failed, listeners.lag, _DIAL_S)
+        self._client = PollingClient(
+            path=path, query=query, namespace=namespace, auth=auth, recovery=recovery
+        )
+        self._pool = HttpPool(place, perf_counter_ns, self._failed, listeners.lag, _DIAL_S, cookies)
         self._talk = Talk(listeners)
         self._unsent: deque[tuple[int, Departure]] = deque()
         self._paused = False
@@ -69,14 +77,14 @@ class LongPollingConnection(Talking):
         """Connect up to the namespace. Raises ConnectFailed."""
         begun_ns = perf_counter_ns()
         with Timeout(timeout_s, False):
-            self._pool.connect()
+            wire = self._pool.connect().wire
             connected_ns = perf_counter_ns()
             self._client.open()
             self._pump()
             joined_ns = self._talk.wait()
             opened_ns = self._talk.opened_ns
             self.phases = {
-                "tcp": connected_ns - begun_ns,
+                **dialled(wire, connected_ns - begun_ns),
                 "open": opened_ns - connected_ns,
                 "namespace": joined_ns - opened_ns,
             }
@@ -142,6 +150,11 @@ class LongPollingConnection(Talking):
         return self._talk, waiting
 
     @property
+    def cookies(self) -> Cookies:
+        """What is sent with every request."""
+        return self._pool.cookies
+
+    @property
     def client(self) -> PollingClient:
         """The session, for an upgrade."""
         return self._client
@@ -203,7 +216,7 @@ class LongPollingConnection(Talking):
         if self.over:
             self._shut(reset=False)
             return
-        if cause is Cause.TRANSPORT_CLOSE:
+        if cause in STREAM_ENDED:
             try:
                 self._client.receive_eof(perf_counter_ns())
             except ProtocolError as error:

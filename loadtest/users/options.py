@@ -21,6 +21,7 @@ from loadtest.measure.room_sizes import parse_room_sizes
 from loadtest.measure.stages import Stage, contradictions, most_users, resolve, whole_ns
 from loadtest.measure.stages import parse as parse_stages
 from loadtest.measure.units import SECOND, parse_duration, parse_rate, say_seconds
+from loadtest.users import server_source
 
 DEFAULT_HOST = "http://127.0.0.1:3000"
 TRANSPORTS = ("websocket", "upgrade", "long-polling", "interval-polling")
@@ -68,11 +69,15 @@ FLAGS = (
     Flag("operators", "", "how many users are live chat operators (default: a tenth)"),
     Flag("headers", "library", "whose request headers polling users send", ("library", "browser")),
     Flag("compression", "off", "offer permessage-deflate", ("on", "off")),
-    Flag("contract", "", "TOML file that says how the application talks (default: the built-in contract)"),
+    Flag("contract", "", "how the application talks: TOML file, or name of an example (default: built in)"),
     Flag("slo", None, "what must hold: FILE.toml, or 'message.deliver: p(95)<100'; repeatable", repeat=True),
+    Flag(
+        "server-metrics", "", "the server's own figures: URL of Prometheus text, or pid:1234 on this machine"
+    ),
     Flag("out", "reports", "directory for run directories"),
     Flag("token-secret", DEVELOPMENT_SECRET, "secret that signs the users' tokens"),
     Flag("allow-remote", False, "put load on a host that is not this machine", switch=True),
+    Flag("insecure", False, "trust any certificate of an https host", switch=True),
     Flag("fire-deliveries", False, "fire Locust's request event for each delivery (costly)", switch=True),
 )
 
@@ -92,11 +97,16 @@ def defaults(**flags: str) -> None:
     _scenario.update(flags)
 
 
+def default_of(flag: Flag) -> Any:
+    """What a flag is if nobody says: the scenario's word comes before our own."""
+    return _scenario.get(flag.name.replace("-", "_"), flag.default)
+
+
 def add_arguments(parser: Any) -> None:
     """Add our group to Locust's parser."""
     group = parser.add_argument_group("realtime-loadtest")
     for known in FLAGS:
-        flag = known._replace(default=_scenario.get(known.name.replace("-", "_"), known.default))
+        flag = known._replace(default=default_of(known))
         settings: dict[str, Any] = {"env_var": f"LOCUST_RT_{flag.name.upper().replace('-', '_')}"}
         if flag.switch:
             settings["action"] = "store_true"
@@ -144,9 +154,11 @@ class Settings(NamedTuple):
     contract: Path | None
     slo: tuple[str, ...]
     """SLO files and expressions, as they were typed."""
+    server_metrics: server_source.Asked | None
     out: Path
     token_secret: str
     allow_remote: bool
+    insecure: bool
     fire_deliveries: bool
     run_time_ns: int | None
 
@@ -197,9 +209,11 @@ def read(options: argparse.Namespace, host: str | None) -> Settings:
         compression=take("compression", _one_of(("on", "off")), "") == "on",
         contract=Path(contract) if contract else None,
         slo=words(options.rt_slo),
+        server_metrics=take("server-metrics", server_source.parse, None),
         out=Path(options.rt_out),
         token_secret=take("token-secret", _something, ""),
         allow_remote=bool(options.rt_allow_remote),
+        insecure=bool(options.rt_insecure),
         fire_deliveries=bool(options.rt_fire_deliveries),
         run_time_ns=whole_ns(stages) if run_time_ns is None and stages else run_time_ns,
     )

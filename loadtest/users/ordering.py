@@ -78,14 +78,16 @@ class Orders:
         self,
         settings: Settings,
         contract: Contract,
-        place: Place,
+        place: Place | None,
         control: str | None,
         locate: Callable[[str], Place],
     ) -> None:
         self._seed = settings.seed
         self._faults = [one for one in settings.faults if one.means is not Means.CLIENT]
         self._strikes = [one for one in occurrences(settings.faults) if one.fault.means is not Means.CLIENT]
-        self._target = None if contract.hooks.fault is None else Post(place, contract.hooks.fault)
+        hook = contract.hooks.fault
+        self._target = None if hook is None or place is None else Post(place, hook)
+        self._why_not = 'the contract has no "hooks.fault"' if hook is None else "its name is not known here"
         control = settings.fault_control or control
         # What a server announces may be out of reach from here: that matters to who needs it only.
         needed = any(one.means is Means.PROXY for one in self._faults)
@@ -103,7 +105,7 @@ class Orders:
     def _check_target(self, fault: Fault) -> None:
         try:
             if self._target is None:
-                raise NoMeans('the contract has no "hooks.fault"')
+                raise NoMeans(self._why_not)
             self._target.order(kind="none")
         except NoMeans as why:
             raise NoMeans(

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 
-from loadtest.contract.model import Headers
+from loadtest.contract import Headers
 from loadtest.measure.units import SECOND
 from loadtest.users.http import Response, compose
 

@@ -12,11 +12,15 @@ from gevent import Timeout
 from gevent.event import AsyncResult
 
 from loadtest.contract import Contract, HttpCall
+from loadtest.contract.login import Login
 from loadtest.users.causes import Cause
 from loadtest.users.connection import Place
+from loadtest.users.cookies import Cookies
 from loadtest.users.http import HttpPool, Request, Response, compose
 from loadtest.users.link import ACTION_TIMEOUT_S, ActionFailed, Errand, Hearing, Outcome, Variables
 from loadtest.users.preflights import Preflights
+
+_JSON, _FORM = "application/json", "application/x-www-form-urlencoded"
 
 
 def head_of(
@@ -39,7 +43,13 @@ class Requests:
     """One user's requests. ``pool``: its connections, for who sends requests of another kind over them."""
 
     def __init__(
-        self, contract: Contract, identity: Variables, place: Place, headers: str, hearing: Hearing
+        self,
+        contract: Contract,
+        identity: Variables,
+        place: Place,
+        headers: str,
+        hearing: Hearing,
+        cookies: Cookies | None = None,
     ) -> None:
         self._contract = contract
         self._place = place
@@ -47,7 +57,7 @@ class Requests:
         self.dress(identity)
         variables = {**identity, "host": place.host, "origin": place.base}
         self.preflights = Preflights(contract.headers if headers == "browser" else None, variables)
-        self.pool = HttpPool(place, perf_counter_ns, hearing.fault, hearing.lag, ACTION_TIMEOUT_S)
+        self.pool = HttpPool(place, perf_counter_ns, hearing.fault, hearing.lag, ACTION_TIMEOUT_S, cookies)
 
     def dress(self, identity: Variables) -> None:
         """The header lines of every request from here on; they carry the token."""
@@ -64,12 +74,13 @@ class Requests:
         answered: Callable[[Response], None],
         cut: Callable[[Cause, str], None],
         extra: str = "",
+        content_type: str = _JSON,
     ) -> None:
         """A request on its way, after a preflight where a browser would send one.
 
         left, answered, cut: as in Request, of the request itself. extra: header lines for this one alone.
         """
-        request = Request(compose(method, target, self.head, body, extra), left, answered, cut)
+        request = Request(compose(method, target, self.head, body, extra, content_type), left, answered, cut)
         names = self._names if body is None else self._names | {"content-type"}
         asking = self.preflights.before(method, target, names, perf_counter_ns())
         if asking is None:
@@ -88,15 +99,35 @@ class Requests:
     def send(self, call: HttpCall, variables: Variables, errand: Errand) -> None:
         """Do it without waiting."""
         trip = _Trip(call, errand)
-        body = _encoded(call.body(variables))
-        self.submit(call.method, call.target(variables), body, trip.left, trip.answered, trip.cut)
+        body = _encoded(call.body(variables)) if call.form is None else call.filled(variables)
+        extra = call.header_lines(variables) if call.headers else ""
+        kind = _JSON if call.form is None else _FORM
+        target = call.target(variables)
+        self.submit(call.method, target, body, trip.left, trip.answered, trip.cut, extra, kind)
 
     def perform(self, call: HttpCall, variables: Variables) -> Outcome:
         """Do it and wait for the answer. Raises ActionFailed."""
-        body = _encoded(call.body(variables))
-        return _outcome(call, self.ask(call.method, call.target(variables), body, ACTION_TIMEOUT_S))
+        return _outcome(call, self._call(call, variables, ACTION_TIMEOUT_S))
 
-    def ask(self, method: str, target: str, body: bytes | None, timeout_s: float) -> Response:
+    def perform_step(self, step: Login, variables: Variables, timeout_s: float) -> Response:
+        """One step of logging in, and its answer with all headers. Raises ActionFailed."""
+        return self._call(step, variables, timeout_s)
+
+    def _call(self, call: HttpCall, variables: Variables, timeout_s: float) -> Response:
+        body = _encoded(call.body(variables)) if call.form is None else call.filled(variables)
+        kind = _JSON if call.form is None else _FORM
+        target = call.target(variables)
+        return self.ask(call.method, target, body, timeout_s, call.header_lines(variables), kind)
+
+    def ask(
+        self,
+        method: str,
+        target: str,
+        body: bytes | None,
+        timeout_s: float,
+        extra: str = "",
+        content_type: str = _JSON,
+    ) -> Response:
         """Any request, and its answer. Raises ActionFailed."""
         answer: AsyncResult = AsyncResult()
         self.submit(
@@ -106,6 +137,8 @@ class Requests:
             lambda sent_ns: None,
             answer.set,
             lambda cause, detail: answer.set_exception(ActionFailed(cause, detail)),
+            extra,
+            content_type,
         )
         try:
             response: Response = answer.get(timeout=timeout_s)

@@ -121,6 +121,7 @@ class Return:
         """By the best transport that lets us in. Raises ConnectFailed."""
         device = self._device
         self._cut = None
+        device.credentials.log_in(timeout_s)
         for rung in device.rungs:
             link = device.make_link(rung)
             try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from loadtest.contract import Action
 from loadtest.measure.entry import Audience
 from loadtest.measure.operations import Operation
-from loadtest.measure.rooms import Room
+from loadtest.measure.rooms import Member, Room
 from loadtest.users.causes import Cause
 from loadtest.users.link import ActionFailed, Outcome, Variables
 
@@ -100,10 +100,19 @@ class Said:
     def _audience(self) -> Audience | None:
         """None: all others in the room. A feed is its user's: what one does is no news to its own devices."""
         device = self._device
+        if device.live.directed and self._is_message:
+            peers = self._peers()
+            owed = frozenset(one for one in peers if one.connected)
+            return Audience(owed, legal=device.user.members, away=peers - owed)
         if self._is_message or device.link.ordered or len(device.user.devices) == 1:
             return None
         own = device.user.members
         return Audience(self._room.present[0] - own, legal=own)
+
+    def _peers(self) -> frozenset[Member]:
+        """The devices of the one user that a message is for; none if that user has left."""
+        peer = self._device.live.by_name.get(str(self.variables.get("peer")))
+        return frozenset() if peer is None else peer.members
 
     def answered(self, outcome: Outcome) -> None:
         """The server took it, or refused it."""
@@ -112,6 +121,10 @@ class Said:
         device.unacked.pop(self._marker, None)
         if outcome.ok:
             live.ledger.acked(self._marker, outcome.read_ns)
+            if live.ids is not None:
+                self._learn_id(outcome)
+            if outcome.rule.capture:
+                live.named.remember(device.identity, outcome.rule.captured(outcome.root))
             if self._operation is Operation.RECEIPT_DELIVER and self._overtaken(outcome):
                 live.ledger.withdraw(self._marker)
             if self._is_message and not live.closed:
@@ -122,6 +135,14 @@ class Said:
         live.recorder.count(f"refused.{error}")
         if not live.closed:
             live.fire("WSC", Operation.MESSAGE_ACK, None, ActionFailed(Cause.CONNECT_ERROR, error))
+
+    def _learn_id(self, outcome: Outcome) -> None:
+        """The server calls it something, and whoever is delivered it hears of it by that name."""
+        given, ids = outcome.rule.server_id(outcome.root), self._device.live.ids
+        if given is None or ids is None:
+            return
+        for early in ids.learn(self._operation, given, self._marker, outcome.read_ns):
+            early.device.heard_early(self._operation, self._marker, early)
 
     def _overtaken(self, outcome: Outcome) -> bool:
         """Whether another device of the user has moved the read mark further: then nobody hears of this one."""
@@ -137,7 +158,11 @@ class Said:
         """It will not leave any more: nobody will get it, and that is counted."""
         device = self._device
         live, excused = device.live, device.excused()
-        live.ledger.not_sent(self._operation, self._room, device.member, self._planned_ns, self._echo)
+        if self._is_message and live.directed:
+            owed, transport = len(self._peers()), device.member.transport
+            live.ledger.never_left(self._operation, transport, self._planned_ns, owed, device.member.provoked)
+        else:
+            live.ledger.not_sent(self._operation, self._room, device.member, self._planned_ns, self._echo)
         live.recorder.count("not_sent")
         if self._is_message and not excused:
             live.fire("WSE", Operation.MESSAGE_DELIVER, None, ActionFailed(cause, detail))

@@ -10,6 +10,8 @@ from __future__ import annotations
 import heapq
 
 RoomSizes = tuple[tuple[int, float], ...]
+EVERYBODY: RoomSizes = ((1 << 40, 1.0),)
+"""One room without end: of an application that knows no rooms."""
 
 
 class Seating:

@@ -8,7 +8,7 @@ from typing import Any
 
 from gevent.event import AsyncResult
 
-from loadtest.contract import Action, Contract, HttpCall
+from loadtest.contract import Action, Authenticate, Contract, HttpCall
 from loadtest.contract.answers import AckRule
 from loadtest.protocol import Recovery
 from loadtest.users.causes import Cause, ConnectFailed
@@ -44,6 +44,7 @@ class SocketLink:
         "_open",
         "_requests",
         "_why",
+        "captured",
         "phases",
         "transport",
     )
@@ -67,16 +68,19 @@ class SocketLink:
         self._open = False
         self._why: tuple[Cause, str] | None = None
         self.phases: dict[str, int] = {}
+        self.captured: dict[str, object] = {}
         waits = contract.authenticate is not None and contract.authenticate.wait is not None
         on_event = self._heard_before_open if waits else hearing.event
         listeners = Listeners(on_event, self._lost, hearing.fault, hearing.lag)
         self._connection = connect(listeners, contract.connect.auth(identity))
 
     def open(self, timeout_s: float) -> None:
-        """Connect and authenticate. Raises ConnectFailed."""
+        """Connect and authenticate; ``captured`` is what the server said then. Raises ConnectFailed."""
+        rule = self._contract.authenticate
+        if rule is not None and rule.emit is None:
+            self._awaited = AsyncResult()  # what is waited for may come in one read with the CONNECT
         self._connection.open(timeout_s)
         self.phases = dict(self._connection.phases)
-        rule = self._contract.authenticate
         if rule is not None:
             begun_ns = perf_counter_ns()
             try:
@@ -92,24 +96,30 @@ class SocketLink:
     def _authenticate(self, timeout_s: float) -> None:
         rule = self._contract.authenticate
         assert rule is not None
-        args = rule.args(self._identity)
-        self._awaited = AsyncResult() if rule.wait is not None else None
         try:
-            if rule.ack is None:
-                tell(self._connection, rule.emit, args, timeout_s)
-            else:
-                answer, _, _ = call(self._connection, rule.emit, args, timeout_s)
-                if not rule.ack.ok(answer):
-                    said = rule.ack.error(answer) or f"{rule.emit} was refused"
-                    raise ConnectFailed(Cause.CONNECT_ERROR, said)
+            if rule.emit is not None:
+                self._awaited = AsyncResult() if rule.wait is not None else None
+                self._say(rule, rule.emit, timeout_s)
             if self._awaited is not None and not self._awaited.wait(timeout_s):
                 raise TimeoutError(f"no {rule.wait} within {timeout_s:g} s")
         except (TimeoutError, NotConnected) as error:
             raise ConnectFailed(*(self._why or (Cause.CONNECT_TIMEOUT, str(error)))) from None
 
+    def _say(self, rule: Authenticate, name: str, timeout_s: float) -> None:
+        args = rule.args(self._identity)
+        if rule.ack is None:
+            tell(self._connection, name, args, timeout_s)
+            return
+        answer, _, _ = call(self._connection, name, args, timeout_s)
+        if not rule.ack.ok(answer):
+            raise ConnectFailed(Cause.CONNECT_ERROR, rule.ack.error(answer) or f"{name} was refused")
+        self.captured.update(rule.ack.captured(answer))
+
     def _heard_before_open(self, name: str, args: list[Any], read_ns: int) -> None:
         rule = self._contract.authenticate
         if self._awaited is not None and rule is not None and name == rule.wait:
+            if not self._awaited.ready():
+                self.captured.update(rule.captured(args))
             self._awaited.set(True)
         self._hearing.event(name, args, read_ns)
 
@@ -208,12 +218,13 @@ class SocketLink:
     def heartbeat(self) -> Heartbeat | None:
         """Engine.IO's ping and pong: a 3-byte frame down, a masked one of 7 up, and an ACK for the pong.
 
-        Over polling they are requests, whose size only the sockets know.
+        Over polling they are requests, and over TLS records, whose size only the sockets know.
         """
         period_ns = self._connection.ping_interval_ns
         if not period_ns:
             return None
-        return Heartbeat(period_ns, 5, None if self.transport == "long-polling" else Carried(7, 3, 1, 2))
+        unknown = self.transport == "long-polling" or self._connection.secure
+        return Heartbeat(period_ns, 5, None if unknown else Carried(7, 3, 1, 2))
 
     @property
     def name(self) -> str:

@@ -24,6 +24,7 @@ from loadtest.protocol import Recovery
 from loadtest.users import tcp
 from loadtest.users.causes import Cause, ConnectFailed, cause_of
 from loadtest.users.connection import Departure, Listeners, NotConnected, OnAck, Place
+from loadtest.users.secure import context
 from loadtest.users.wire import LINGER_NOT
 
 
@@ -49,6 +50,10 @@ class _Engine(engineio.Client):
             self.logger.exception("message handler error")
 
 
+_ITS_OWN = frozenset({"host", "origin"})
+"""Headers that the library would send twice if it were given them as such: they are options of its own."""
+
+
 class _Client(socketio.Client):
     def _engineio_client_class(self) -> type[_Engine]:
         return _Engine
@@ -64,8 +69,22 @@ class StockConnection:
     recovery: Recovery | None = None
     recovered = False
 
-    def __init__(self, place: Place, path: str, auth: Any, listeners: Listeners) -> None:
+    def __init__(
+        self,
+        place: Place,
+        path: str,
+        auth: Any,
+        listeners: Listeners,
+        *,
+        headers: Sequence[tuple[str, str]] = (),
+        namespace: str = "/",
+        query: str = "",
+    ) -> None:
         self._place = place
+        self.secure = place.secure is not None
+        self._headers = {name: value for name, value in headers if name.lower() not in _ITS_OWN}
+        self._namespace = namespace
+        self._query = query
         self._path = path
         self._auth = auth
         self._listeners = listeners
@@ -74,14 +93,18 @@ class StockConnection:
         self._carried = tcp.Carried()
         self.phases: dict[str, int] = {}
         # Without handle_sigint=False it would take Ctrl-C away from Locust and the run would not be written.
-        self._sio = _Client(reconnection=False, handle_sigint=False)
-        self._sio.on("*", self._heard)
-        self._sio.on("disconnect", self._disconnected)
+        options: dict[str, Any] = {name.lower(): value for name, value in headers if name.lower() in _ITS_OWN}
+        if place.secure is not None:
+            # Left to itself it reads the system's certificates anew for each connection: 20 ms and a megabyte.
+            options["sslopt"] = {"context": context(place.secure.verify)}
+        self._sio = _Client(reconnection=False, handle_sigint=False, websocket_extra_options=options)
+        self._sio.on("*", self._heard, namespace)
+        self._sio.on("disconnect", self._disconnected, namespace)
 
     @property
     def session(self) -> str:
         """The Socket.IO id."""
-        return self._sio.get_sid() or ""
+        return self._sio.get_sid(self._namespace) or ""
 
     @property
     def ping_interval_ns(self) -> int | None:
@@ -113,8 +136,10 @@ class StockConnection:
         begun_ns = perf_counter_ns()
         try:
             self._sio.connect(
-                self._place.base,
+                f"{self._place.base}/?{self._query}" if self._query else self._place.base,
+                headers=dict(self._headers),  # its own: the library takes the cookie out of it
                 auth=self._auth,
+                namespaces=[self._namespace],
                 transports=["websocket"],
                 socketio_path=self._path.strip("/"),
                 wait_timeout=timeout_s,
@@ -163,7 +188,7 @@ class StockConnection:
         if self._closing:
             raise NotConnected
         try:
-            self._sio.emit(name, tuple(args), callback=callback)
+            self._sio.emit(name, tuple(args), self._namespace, callback)
         except SocketIOError:
             raise NotConnected from None
         return sent_ns

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING
 from loadtest.measure.faults import Means, Occurrence, occurrences
 from loadtest.measure.rows import FaultRow
 from loadtest.measure.units import SECOND
-from loadtest.users.causes import Cause
+from loadtest.users.causes import STREAM_ENDED, Cause
 
 if TYPE_CHECKING:
     from loadtest.users.live import LiveRun
     from loadtest.users.user import RealtimeUser
 
-_CUT = frozenset({Cause.TRANSPORT_CLOSE, Cause.TRANSPORT_ERROR, Cause.PARSE_ERROR})
+_CUT = STREAM_ENDED | {Cause.TRANSPORT_ERROR, Cause.TLS_ERROR, Cause.PARSE_ERROR, Cause.SESSION_UNKNOWN}
 _SILENT = _CUT | {Cause.PING_TIMEOUT, Cause.WRITE_QUEUE_FULL}
 _DOING = {
-    "kick": frozenset({Cause.SERVER_NAMESPACE, Cause.TRANSPORT_CLOSE}),
+    "kick": STREAM_ENDED | {Cause.SERVER_NAMESPACE, Cause.SESSION_UNKNOWN},
     "refuse-upgrade": _CUT,
     "refuse": _CUT,
     "restart": _CUT,

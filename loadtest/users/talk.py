@@ -21,6 +21,7 @@ from loadtest.protocol import (
     Event,
     HandshakeError,
     Opened,
+    OtherVersion,
     ProtocolError,
     Recovery,
     RequestRefused,
@@ -30,6 +31,10 @@ from loadtest.users.causes import Cause, ConnectFailed
 
 if TYPE_CHECKING:
     from loadtest.users.connection import Listeners, OnAck
+
+SESSION_UNKNOWN = 1
+"""Engine.IO's number for it; python-engineio sends words in its place."""
+PYTHON_UNKNOWN = "Invalid session"
 
 Ending = tuple[Cause, str]
 """Why a connection is over: its cause, and what the server or the system said."""
@@ -135,10 +140,14 @@ class Talk:
 def ending_of(error: ProtocolError) -> Ending:
     """What a breach of the protocol, or a refusal in its place, means for the connection."""
     match error:
+        case OtherVersion():
+            return Cause.OTHER_VERSION, str(error)
         case HandshakeError():
             return Cause.HANDSHAKE_REFUSED, str(error)
         case RequestRefused(status=HTTPStatus.BAD_REQUEST):
-            return Cause.TRANSPORT_CLOSE, str(error)  # the server has closed the session and knows it no more
+            unknown = error.code == SESSION_UNKNOWN or PYTHON_UNKNOWN in str(error)
+            # Of whatever else it refuses, the server closes the session.
+            return Cause.SESSION_UNKNOWN if unknown else Cause.TRANSPORT_CLOSE, str(error)
         case RequestRefused():
             return Cause.TRANSPORT_ERROR, str(error)
     return Cause.PARSE_ERROR, str(error)

@@ -5,38 +5,35 @@ Every refusal is one line that says what is wrong and what to do about it.
 
 from __future__ import annotations
 
-import ipaddress
-import socket
-import sys
 from collections.abc import Iterable
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
-from gevent import socket as gsocket
 
 from loadtest.contract import Contract, ContractError
 from loadtest.contract import load as load_contract
-from loadtest.contract.development import DEVELOPMENT_SECRET
 from loadtest.measure.units import SECOND
-from loadtest.protocol.socketio import encode_event
-from loadtest.users.causes import Cause, ConnectFailed
+from loadtest.users import greeting
+from loadtest.users.causes import UNSTICKY, Cause, ConnectFailed
 from loadtest.users.connection import Listeners, NativeConnection, Place
+from loadtest.users.cookies import Cookies
+from loadtest.users.host import Refused, is_loopback, locate, may_load
 from loadtest.users.http import Response, fetch
 from loadtest.users.link import ActionFailed, Hearing
+from loadtest.users.login import Identity, Named, log_in
 from loadtest.users.longpolling import LongPollingConnection
 from loadtest.users.options import Settings
-from loadtest.users.requests import Requests, head_of
+from loadtest.users.requests import Requests
 from loadtest.users.socket_link import SocketLink
 from loadtest.users.tokens import sign
-from loadtest.users.ways import blocked
+from loadtest.users.ways import approach, blocked
+
+__all__ = ["Refused", "Target", "contract_of", "examine", "is_loopback", "locate", "may_load"]
+
+UNVERIFIED = "The server's certificate was not verified in this run (--rt-insecure)."
 
 _TIMEOUT_S = 10.0
 _POLLING = "interval-polling"
-
-
-class Refused(Exception):
-    """A run that must not start; ``str`` is one line for a person."""
 
 
 class _Blocked(Refused):
@@ -74,64 +71,6 @@ def contract_of(settings: Settings) -> Contract:
         raise Refused(str(error)) from None
 
 
-def locate(host: str) -> Place:
-    """Resolve the host once for all users. Raises Refused."""
-    try:
-        parts = urlsplit(host)
-    except ValueError as error:
-        raise Refused(f"{host}: not a host ({error}); write it like -H http://127.0.0.1:3000") from None
-    if parts.scheme == "https":
-        raise Refused(f"{host}: https is not supported yet; use http, or a proxy that ends TLS")
-    if parts.scheme != "http" or not parts.hostname:
-        raise Refused(f"{host}: not a host; write it like -H http://127.0.0.1:3000")
-    if "@" in parts.netloc:
-        # Not shown: it would be in the log, and in the Run.
-        raise Refused(
-            f"{parts.hostname}: a host has no user name and password; users prove theirs by a token"
-        )
-    if parts.path not in ("", "/"):
-        raise Refused(f"{host}: a host has no path; the path of Socket.IO is connect.path of the contract")
-    try:
-        port = 80 if parts.port is None else parts.port
-        if not port:
-            raise ValueError
-    except ValueError:
-        raise Refused(f"{host}: the port is no number between 1 and 65535") from None
-    try:
-        parts.hostname.encode("idna")  # the resolver's thread would show a traceback of its own
-        found = gsocket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise Refused(f"{host}: no such host ({getattr(error, 'strerror', None) or error})") from None
-    family, _, _, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
-    return Place(int(family), address, parts.netloc, f"http://{parts.netloc}")
-
-
-def is_loopback(place: Place) -> bool:
-    """Whether the load would stay on this machine."""
-    return ipaddress.ip_address(place.address[0].partition("%")[0]).is_loopback
-
-
-def may_load(place: Place, settings: Settings) -> None:
-    """Never load a host by accident. Raises Refused."""
-    if is_loopback(place):
-        return
-    if settings.token_secret == DEVELOPMENT_SECRET:
-        raise Refused(
-            f"{place.base}: not this machine, and the development secret would sign the tokens; "
-            "name the server's own with --rt-token-secret"
-        )
-    if not settings.allow_remote and not _agreed(place):
-        raise Refused(
-            f"{place.base}: not this machine; if you mean to put load on it, say so: --rt-allow-remote"
-        )
-
-
-def _agreed(place: Place) -> bool:
-    if not sys.stdin.isatty():
-        return False
-    return input(f"{place.base} is not this machine. Put load on it? [y/N] ").strip().lower() in ("y", "yes")
-
-
 def examine(
     place: Place, settings: Settings, contract: Contract, ladders: Iterable[tuple[str, ...]] = ()
 ) -> Target:
@@ -139,6 +78,22 @@ def examine(
 
     ladders: the transports of each kind of users, the best first; none: the one of ``--rt-transport``.
     """
+    try:
+        if place.secure is not None and (misfit := greeting.misfit(place, _TIMEOUT_S)) is not None:
+            raise Refused(f"{place.base}: {misfit}")
+        return _examine(place, settings, contract, ladders)
+    except ConnectFailed as error:
+        raise Refused(_unreachable(place, error)) from None
+    except Refused:
+        if place.secure is None and greeting.speaks_tls(place):
+            https = place.base.replace("http", "https", 1)
+            raise Refused(f"{place.base}: it speaks TLS; use {https}") from None
+        raise
+
+
+def _examine(
+    place: Place, settings: Settings, contract: Contract, ladders: Iterable[tuple[str, ...]]
+) -> Target:
     health = contract.connect.health
     if health is not None:
         response = _ask(place, health.path)
@@ -153,6 +108,8 @@ def examine(
     limit = _rate_limit(config)
     control = None if contract.connect.config is None else contract.connect.config.fault_control(config)
     notes = _notes(limit, contract)
+    if place.secure is not None and not place.secure.verify:
+        notes += (UNVERIFIED,)
     target = Target(
         place.base, is_loopback(place), stats, websocket, limit, fault_control=control, notes=notes
     )
@@ -245,8 +202,8 @@ def _notes(limit: int | None, contract: Contract) -> tuple[str, ...]:
 
 def _examine_feed(place: Place, settings: Settings, contract: Contract, target: Target) -> Target:
     """Ask the feed as a user of its own would."""
-    feed, identity = contract.feeds[0], _identity(settings)
-    requests = Requests(contract, identity, place, settings.headers, _NOBODY)
+    feed, (identity, cookies) = contract.feeds[0], _newcomer(place, settings, contract)
+    requests = Requests(contract, identity, place, settings.headers, _NOBODY, cookies)
     try:
         response = requests.ask("GET", feed.target(identity), None, _TIMEOUT_S)
     except ActionFailed as error:
@@ -260,9 +217,19 @@ def _examine_feed(place: Place, settings: Settings, contract: Contract, target: 
     return msgspec.structs.replace(target, poll_interval_s=feed.interval_ms / 1000)
 
 
-def _identity(settings: Settings) -> dict[str, str]:
-    user = "preflight"
-    return {"user": user, "device": "preflight", "token": sign(settings.token_secret, user)}
+def _newcomer(place: Place, settings: Settings, contract: Contract) -> tuple[Identity, Cookies]:
+    """A user of its own, logged in where the contract wants that. Raises Refused."""
+    user, cookies = "preflight", Cookies()
+    identity = Named.of(contract).identity(place, user, user, "user", user)
+    identity["token"] = sign(settings.token_secret, user)
+    requests = Requests(contract, identity, place, settings.headers, _NOBODY, cookies)
+    try:
+        log_in(contract, identity, requests, _TIMEOUT_S)
+    except ConnectFailed as error:
+        raise Refused(f"{place.base}: {error.detail}; is [[login]] of the contract right?") from None
+    finally:
+        requests.pool.close()
+    return identity, cookies
 
 
 def _examine_socket(
@@ -270,14 +237,19 @@ def _examine_socket(
 ) -> Target:
     """Connect, authenticate and leave again as a user of its own."""
     made: list[NativeConnection | LongPollingConnection] = []
-    identity, path = _identity(settings), contract.connect.path
+    identity, cookies = _newcomer(place, settings, contract)
 
     def connect(listeners: Listeners, auth: Any) -> NativeConnection | LongPollingConnection:
+        way = approach(contract, identity, place, settings.headers)
+        terms: dict[str, Any] = {"namespace": way.namespace, "query": way.query}
         if transport == "websocket":
-            made.append(NativeConnection(place, path, auth, (), settings.compression, listeners))
+            compressed = settings.compression
+            headers = cookies.beside(way.headers)
+            made.append(NativeConnection(place, way.path, auth, headers, compressed, listeners, **terms))
         else:  # where an upgrade begins, too; one that does not succeed is no reason to stay away
-            head = head_of(contract, identity, place, settings.headers, frozenset({"authorization"}))
-            made.append(LongPollingConnection(place, path, auth, head, listeners))
+            made.append(
+                LongPollingConnection(place, way.path, auth, way.head, listeners, cookies=cookies, **terms)
+            )
         return made[0]
 
     link = SocketLink(
@@ -285,7 +257,7 @@ def _examine_socket(
         identity,
         connect,
         _NOBODY,
-        lambda: Requests(contract, identity, place, settings.headers, _NOBODY),
+        lambda: Requests(contract, identity, place, settings.headers, _NOBODY, cookies),
     )
     try:
         link.open(_TIMEOUT_S)
@@ -298,7 +270,8 @@ def _examine_socket(
     if opened is None:
         return target
     most = opened.max_payload
-    size = len(encode_event((contract.send.emit or "", *_longest(settings, contract, identity)), 0))
+    # With bytes as Base64, which is what they are over polling; and the packet's own "420" in front.
+    size = 3 + len(msgspec.json.encode((contract.send.emit, *_longest(settings, contract, identity))))
     if most is not None and size > most:
         raise Refused(
             f"--rt-payload-bytes {settings.payload_bytes}: a message would be {size} bytes, "
@@ -319,9 +292,9 @@ def _raise(error: BaseException) -> None:
 _NOBODY = Hearing(lambda name, args, read_ns: None, lambda cause, why: None, _raise, lambda lag_ns: None)
 
 
-def _longest(settings: Settings, contract: Contract, identity: dict[str, str]) -> list[object]:
-    variables = {**identity, "room": "r" * 32, "marker": "m" * 32, "body": "x" * settings.payload_bytes}
-    return contract.send.args(variables)
+def _longest(settings: Settings, contract: Contract, identity: Identity) -> list[object]:
+    variables = {"room": "r" * 32, "marker": "m" * 32, "peer": "p" * 32, "body": "x" * settings.payload_bytes}
+    return contract.send.args({**identity, **variables})
 
 
 def _not_let_in(place: Place, contract: Contract, error: ConnectFailed) -> str:
@@ -329,8 +302,13 @@ def _not_let_in(place: Place, contract: Contract, error: ConnectFailed) -> str:
     if error.cause is Cause.CONNECT_ERROR:
         hint = "; is --rt-token-secret the server's?" if error.detail.startswith("AUTH_") else ""
         return f"{place.base}: the server refused a user: {error.detail}{hint}"
+    if error.cause is Cause.SESSION_UNKNOWN:
+        return f"{where}: {UNSTICKY} ({error.detail})"
     if error.cause in (Cause.HANDSHAKE_REFUSED, Cause.PARSE_ERROR):
         return f"{where}: no Socket.IO server there ({error.detail}); is connect.path of the contract right?"
+    if error.cause is Cause.OTHER_VERSION:
+        wanted = "this client speaks Socket.IO 3 and later (Engine.IO 4): upgrade the server"
+        return f"{where}: {error.detail}; {wanted}"
     if error.cause is Cause.CONNECT_TIMEOUT:
         return f"{where}: something listens, but no Socket.IO handshake came of it ({error.detail})"
     return _unreachable(place, error)

@@ -16,11 +16,12 @@ import gevent
 
 from loadtest.protocol import HandshakeError, Opened, ProtocolError, Recovery, Upgrade
 from loadtest.users import tcp
-from loadtest.users.causes import Cause, ConnectFailed
+from loadtest.users.causes import STREAM_ENDED, Cause, ConnectFailed
 from loadtest.users.connection import Departure, Listeners, NativeConnection, OnAck, Place
+from loadtest.users.cookies import Cookies
 from loadtest.users.longpolling import LongPollingConnection
+from loadtest.users.secure import new_wire
 from loadtest.users.talk import Ending, ending_of
-from loadtest.users.wire import Wire
 
 OnUpgrade = Callable[[int | None, Ending | None], None]
 """(took_ns, None) once the session is on WebSocket, or (None, why) once it is clear that it stays on polling."""
@@ -32,7 +33,7 @@ class UpgradingConnection:
     """Our client, on long-polling first and on WebSocket then.
 
     upgraded: None until that is decided. upgrade_ns: from the WebSocket request to the upgrade packet.
-    refusal: why it stayed on polling. phases: ns of tcp, open and namespace, and of upgrade once that is done.
+    refusal: why it stayed on polling. phases: ns of tcp, tls, open and namespace, and of upgrade once it is done.
     """
 
     def __init__(
@@ -47,19 +48,32 @@ class UpgradingConnection:
         *,
         recovery: Recovery | None = None,
         on_upgrade: OnUpgrade = lambda took_ns, why: None,
+        cookies: Cookies | None = None,
+        namespace: str = "/",
+        query: str = "",
     ) -> None:
-        """head: the header lines of every request; headers: those of the WebSocket's."""
+        """head: the header lines of every request; headers: those of the WebSocket's, to which cookies come."""
         self._place = place
-        self._path = path
+        self.secure = place.secure is not None
+        self._path, self._query = path, query
         self._headers = headers
         self._compression = compression
         self._listeners = listeners
         self._on_upgrade = on_upgrade
         self._polling = LongPollingConnection(
-            place, path, auth, head, listeners, recovery=recovery, moved=self._polling_moved
+            place,
+            path,
+            auth,
+            head,
+            listeners,
+            recovery=recovery,
+            moved=self._polling_moved,
+            cookies=cookies,
+            namespace=namespace,
+            query=query,
         )
         self._current: LongPollingConnection | NativeConnection = self._polling
-        self._wire = Wire(self, listeners.lag)
+        self._wire = new_wire(place.secure, self, listeners.lag)
         self._upgrade: Upgrade | None = None
         self._asked_ns = 0
         self.phases: dict[str, int] = {}
@@ -165,9 +179,10 @@ class UpgradingConnection:
             if "websocket" in opened.upgrades:
                 self._upgrade = Upgrade(
                     self._polling.client,
-                    self._place.base.replace("http", "ws", 1),
+                    self._place.websocket,
                     path=self._path,
-                    headers=self._headers,
+                    query=self._query,
+                    headers=self._polling.cookies.beside(self._headers),
                     compression=self._compression,
                 )
                 gevent.spawn(self._probe)
@@ -242,7 +257,7 @@ class UpgradingConnection:
 
     def ended(self, cause: Cause, detail: str) -> None:
         """The new connection is over."""
-        if cause is Cause.TRANSPORT_CLOSE and self._upgrade is not None:
+        if cause in STREAM_ENDED and self._upgrade is not None:
             try:
                 self._upgrade.receive_eof()
             except HandshakeError as error:

@@ -18,7 +18,7 @@ import gevent
 from locust import User
 from locust.exception import StopUser
 
-from loadtest.contract import Action, Delivery
+from loadtest.contract import Action, Delivery, Need
 from loadtest.measure.entry import Entry
 from loadtest.measure.operations import Operation
 from loadtest.measure.rooms import Member, Room
@@ -59,7 +59,7 @@ class RealtimeUser(User):
     role: ClassVar[str] = "user"
     talks: ClassVar[bool] = True
     """Whether it is in a conversation."""
-    needs: ClassVar[tuple[str, ...]] = ()
+    needs: ClassVar[tuple[Need, ...]] = ()
     """What the contract must have beyond conversations: ``calls``, ``live chat``."""
     wait_time = on_schedule()
 
@@ -87,6 +87,9 @@ class RealtimeUser(User):
         """Connect, authenticate, join; then wait for the plan to begin."""
         # Locust runs a first task before any wait; a no-op takes that place, so that none runs unplanned.
         self._tasks.schedule_task(_nothing, first=True)
+        gate = getattr(self.environment, "rt_gate", None)
+        if gate is not None:
+            gate.wait()  # in a worker: until the master has let it in
         live = getattr(self.environment, "rt_live", None)
         if live is None or live.closed:
             self._tasks.schedule_task(_give_up, first=True)
@@ -143,7 +146,10 @@ class RealtimeUser(User):
         self.place = (index, room)
         self.rng = Random(f"{live.settings.seed}:{name}")
         self.moments = Random(f"{live.settings.seed}:{name}:moments")
-        self._conversation = f"{live.header.run}-{live.worker}-{index}-{room}" if self.talks else None
+        where = f"{live.header.run}-{live.worker}"
+        if live.contract.has_rooms:
+            where = f"{where}-{index}-{room}"  # else all kinds of users hear one another
+        self._conversation = where if self.talks else None
         self.name = f"{live.header.run}-{name}"
         rungs = self.ways(live.settings.transport)
         devices = [name, *(f"{name}-{number}" for number in range(1, live.settings.devices))]
@@ -168,6 +174,11 @@ class RealtimeUser(User):
             return devices[0]
         up = [device for device in devices if device.up]
         return self.rng.choice(up or devices)
+
+    @property
+    def conversation(self) -> str | None:
+        """The conversation that it comes into; None: it is in none."""
+        return self._conversation
 
     @property
     def link(self) -> Link:
@@ -251,7 +262,13 @@ class RealtimeUser(User):
             self.device,
             body=live.body(self.rng) if body is None else body,
             echo=live.echoes,
+            **(self._addressed() if live.directed else {}),
         )
+
+    def _addressed(self) -> dict[str, object]:
+        """To whom, where a message is for one user: somebody who sits with us, by the seed."""
+        others = [user.name for user in self.circle if user is not self]
+        return {"peer": self.rng.choice(others) if others else None}
 
     def start_typing(self) -> None:
         """Show the others that something is being written."""

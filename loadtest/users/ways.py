@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from loadtest.contract import Contract
 from loadtest.measure.operations import Operation
 from loadtest.users.causes import Cause, ConnectFailed
-from loadtest.users.connection import Connection, Listeners, NativeConnection
+from loadtest.users.connection import Connection, Listeners, NativeConnection, Place
 from loadtest.users.feed_link import FeedLink
-from loadtest.users.link import Hearing, Link
+from loadtest.users.link import Hearing, Link, Variables
 from loadtest.users.longpolling import LongPollingConnection
 from loadtest.users.requests import Requests, head_of
 from loadtest.users.socket_link import SocketLink
@@ -20,7 +21,14 @@ if TYPE_CHECKING:
     from loadtest.users.device import Device
 
 _BLOCKED = frozenset(
-    {Cause.HANDSHAKE_REFUSED, Cause.CONNECT_TIMEOUT, Cause.PARSE_ERROR, Cause.TRANSPORT_CLOSE}
+    {
+        Cause.HANDSHAKE_REFUSED,
+        Cause.CONNECT_TIMEOUT,
+        Cause.PARSE_ERROR,
+        Cause.TRANSPORT_CLOSE,
+        Cause.IDLE_CLOSE,
+        Cause.SESSION_UNKNOWN,
+    }
 )
 
 
@@ -34,7 +42,8 @@ def make_link(device: Device, transport: str, hearing: Hearing) -> Link:
     live = device.live
 
     def requests() -> Requests:
-        return Requests(live.contract, device.identity, live.place, live.settings.headers, hearing)
+        settings, cookies = live.settings, device.cookies
+        return Requests(live.contract, device.identity, live.place, settings.headers, hearing, cookies)
 
     if transport == "interval-polling":
         return FeedLink(
@@ -54,30 +63,58 @@ def make_link(device: Device, transport: str, hearing: Hearing) -> Link:
     return SocketLink(live.contract, device.identity, connect, hearing, requests, transport)
 
 
+class Approach(NamedTuple):
+    """How one user knocks. headers: of a WebSocket handshake; head: the header lines of Engine.IO's requests."""
+
+    path: str
+    query: str
+    namespace: str
+    headers: list[tuple[str, str]]
+    head: bytes
+
+
+def approach(contract: Contract, identity: Variables, place: Place, kind: str) -> Approach:
+    """By the contract. kind: whose headers requests have, a library's or a browser's."""
+    connect = contract.connect
+    variables = {**identity, "host": place.host, "origin": place.base}
+    headers = connect.header_lines(variables)
+    # Engine.IO's own requests carry no token: that is in the CONNECT, or in the first event. What the contract
+    # gives them itself stands in place of what its other requests have under that name.
+    without = frozenset({"authorization"} | {name.lower() for name, _ in headers})
+    head = head_of(contract, identity, place, kind, without)
+    head += "".join(f"{name}: {value}\r\n" for name, value in headers).encode("latin-1")
+    query, namespace = connect.query_string(variables), connect.namespace(variables)
+    return Approach(connect.path, query, namespace, headers, head)
+
+
 def _connection(device: Device, transport: str, listeners: Listeners, auth: Any) -> Connection:
     live = device.live
-    settings, place, path = live.settings, live.place, live.contract.connect.path
+    settings, place = live.settings, live.place
+    way = approach(live.contract, device.identity, place, settings.headers)
     recovery = device.recovery
+    terms: dict[str, Any] = {"namespace": way.namespace, "query": way.query}
     if settings.client == "python-socketio":
         from loadtest.users.stock import StockConnection  # only who asks for it pays its import
 
-        return StockConnection(place, path, auth, listeners)
+        headers = device.cookies.beside(way.headers)
+        return StockConnection(place, way.path, auth, listeners, headers=headers, **terms)
     if transport == "websocket":
         engine_sid, device.engine_sid = device.engine_sid, None
         return NativeConnection(
             place,
-            path,
+            way.path,
             auth,
-            (),
+            device.cookies.beside(way.headers),
             settings.compression,
             listeners,
             recovery=recovery,
             engine_sid=engine_sid,
+            cookies=device.cookies,
+            **terms,
         )
-    # Engine.IO's own requests carry no token: that is in the CONNECT, or in the first event.
-    head = head_of(live.contract, device.identity, place, settings.headers, frozenset({"authorization"}))
+    terms |= {"recovery": recovery, "cookies": device.cookies}
     if transport == "long-polling":
-        return LongPollingConnection(place, path, auth, head, listeners, recovery=recovery)
+        return LongPollingConnection(place, way.path, auth, way.head, listeners, **terms)
 
     def upgraded(took_ns: int | None, why: Ending | None) -> None:
         live.recorder.count("upgrade.failed" if took_ns is None else "upgrade.ok")
@@ -87,12 +124,12 @@ def _connection(device: Device, transport: str, listeners: Listeners, auth: Any)
 
     return UpgradingConnection(
         place,
-        path,
+        way.path,
         auth,
-        head,
-        (),
+        way.head,
+        way.headers,
         settings.compression,
         listeners,
-        recovery=recovery,
         on_upgrade=upgraded,
+        **terms,
     )

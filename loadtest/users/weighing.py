@@ -268,8 +268,9 @@ def main(arguments: list[str]) -> int:
     given = parser.parse_args(arguments)
     # The same variables that the runs beside this one read.
     path, secret = (os.environ.get(f"LOCUST_RT_{name}") for name in ("CONTRACT", "TOKEN_SECRET"))
+    insecure = os.environ.get("LOCUST_RT_INSECURE", "").lower() in ("1", "true", "yes", "on")
     try:
-        contract, place = load(Path(path) if path else None), locate(given.url)
+        contract, place = load(Path(path) if path else None), locate(given.url, not insecure)
         if not given.allow_remote and not is_loopback(place):
             raise Refused("not this machine; --allow-remote says that you may put load on it")
         weighing = Weighing(contract, place, secret or DEVELOPMENT_SECRET, given.payload_bytes)

@@ -18,23 +18,22 @@ from time import perf_counter_ns, time_ns
 from typing import Any, Protocol
 
 from gevent import get_hub
-from gevent import socket as gsocket
 
 from loadtest.measure.units import SECOND
-from loadtest.users import tcp
-from loadtest.users.causes import Cause, ConnectFailed, cause_of
+from loadtest.users import sources, tcp
+from loadtest.users.causes import Cause, ConnectFailed, after, cause_of, end_of_stream
 
 QUEUE_LIMIT = 1 << 20
-"""Bytes that may wait for a server that does not read; beyond it the connection is given up."""
+"""Bytes that may wait behind others for a server that does not read; beyond it the connection is given up."""
 
 LINGER_NOT = struct.pack("ii", 1, 0)
 """SO_LINGER's value for closing with a reset."""
 
 _READ, _WRITE = 1, 2
 _SO_TIMESTAMPNS = 35
-_TIMESPEC = struct.Struct("=qq")
-_ANCILLARY = socket.CMSG_SPACE(_TIMESPEC.size) if hasattr(socket, "CMSG_SPACE") else 0
-_STAMPED = sys.platform.startswith("linux") and struct.calcsize("l") == 8
+TIMESPEC = struct.Struct("=qq")
+ANCILLARY_SIZE = socket.CMSG_SPACE(TIMESPEC.size) if hasattr(socket, "CMSG_SPACE") else 0
+STAMPED = sys.platform.startswith("linux") and struct.calcsize("l") == 8
 
 # All reads of a process happen one after the other on its hub: one buffer serves every connection. Who
 # keeps bytes copies them.
@@ -60,11 +59,15 @@ class Wire:
     """One TCP connection on the hub. ``arrived_ns``: kernel stamp of the newest read, None where unknown.
 
     ``owner`` may be replaced while it is open. lag: told the receive lag (ns) of each read.
+    handshake_ns: what agreeing on keys took, a part of ``connect``; 0 without TLS.
     """
+
+    handshake_ns = 0
 
     __slots__ = (
         "_carried",
         "_descriptor",
+        "_heard_ns",
         "_lag",
         "_queue",
         "_queued",
@@ -88,41 +91,33 @@ class Wire:
         self._queue: deque[bytes] | None = None
         self._queued = 0
         self._carried = tcp.Carried()
+        self._heard_ns = 0
         self.arrived_ns: int | None = None
         self.closed = self.paused = False
         self.sent_bytes = self.received_bytes = 0
 
     def connect(self, family: int, address: tuple[Any, ...], timeout_s: float) -> None:
         """Open the connection; blocks the greenlet. Raises ConnectFailed."""
-        sock = None
         try:
-            sock = gsocket.socket(family, socket.SOCK_STREAM)
-            sock.settimeout(timeout_s)
-            sock.connect(address)
+            sock = sources.connected(family, address, timeout_s)
         except OSError as error:
-            if sock is not None:
-                sock.close()
             timed_out = isinstance(error, TimeoutError)
             cause = Cause.CONNECT_TIMEOUT if timed_out else cause_of(error)
             raise ConnectFailed(cause, error.strerror or str(error)) from None
-        except BaseException:  # a kill, or a Timeout of the caller's
-            if sock is not None:
-                sock.close()
-            raise
         self._start(sock)
 
     def _start(self, sock: Any) -> None:
         if self.closed:  # by who did not wait for it
             sock.close()
             raise ConnectFailed(Cause.CLIENT, "closed meanwhile")
-        # Below gevent's wrapper, which would block the hub's greenlet; it gives up the descriptor to us.
-        self._descriptor = sock.detach()
-        self._raw = raw = _socket.socket(fileno=self._descriptor)
-        raw.setblocking(False)
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if _STAMPED:
-            raw.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-        self._read_watcher = get_hub().loop.io(self._descriptor, _READ)
+        raw = bare(sock)
+        self._watch(raw, raw.fileno())
+
+    def _watch(self, raw: Any, descriptor: int) -> None:
+        """From here on the hub tells us what comes in."""
+        self._raw, self._descriptor = raw, descriptor
+        self._heard_ns = perf_counter_ns()
+        self._read_watcher = get_hub().loop.io(descriptor, _READ)
         if not self.paused:
             self._read_watcher.start(self._readable)
 
@@ -139,7 +134,7 @@ class Wire:
             except BlockingIOError:
                 sent = 0
             except OSError as error:
-                self._end(cause_of(error), error.strerror or str(error))
+                self._broke(error)
                 return
             self.sent_bytes += sent
             if sent < len(data):
@@ -148,7 +143,8 @@ class Wire:
     def _enqueue(self, data: bytes) -> None:
         if self._queue is None:
             self._queue = deque()
-        if self._queued + len(data) > QUEUE_LIMIT:
+        # A single message may be longer than that: nobody has refused to read it yet.
+        if self._queued and self._queued + len(data) > QUEUE_LIMIT:
             self._end(Cause.WRITE_QUEUE_FULL, f"{self._queued} bytes wait for a server that does not read")
             return
         self._queue.append(data)
@@ -173,7 +169,7 @@ class Wire:
         except BlockingIOError:
             pass
         except OSError as error:
-            self._end(cause_of(error), error.strerror or str(error))
+            self._broke(error)
         except Exception as error:
             self._broken(error)
 
@@ -185,23 +181,24 @@ class Wire:
         Nothing may leave it: an exception would stop the watcher for good, silently.
         """
         try:
-            if _STAMPED:
-                size, ancillary, _, _ = self._raw.recvmsg_into(_into, _ANCILLARY)
+            if STAMPED:
+                size, ancillary, _, _ = self._raw.recvmsg_into(_into, ANCILLARY_SIZE)
             else:
                 size, ancillary = self._raw.recv_into(_buffer), None
             read_ns = perf_counter_ns()
         except BlockingIOError:
             return 0
         except OSError as error:
-            self._end(cause_of(error), error.strerror or str(error))
+            self._broke(error)
             return 0
         # Apart from the read, so that an error of the owner's is not taken for one of the socket's.
         try:
             if not size:
-                self._end(Cause.TRANSPORT_CLOSE, "end of stream")
+                self._ended("end of stream", read_ns)
                 return 0
+            self._heard_ns = read_ns
             if ancillary:
-                seconds, nanoseconds = _TIMESPEC.unpack(ancillary[0][2])
+                seconds, nanoseconds = TIMESPEC.unpack(ancillary[0][2])
                 lag = time_ns() - (seconds * SECOND + nanoseconds)
                 self.arrived_ns = read_ns - lag
                 self._lag(lag)
@@ -230,6 +227,7 @@ class Wire:
         if paused:
             self._read_watcher.stop()
         else:
+            self._heard_ns = perf_counter_ns()  # the silence up to here was ours
             self._read_watcher.start(self._readable)
 
     @property
@@ -239,6 +237,15 @@ class Wire:
             return None
         port: int = self._raw.getsockname()[1]
         return port
+
+    def _ended(self, what: str, now_ns: int) -> None:
+        """The stream ended."""
+        self._end(*end_of_stream(what, now_ns - self._heard_ns))
+
+    def _broke(self, error: OSError) -> None:
+        """The socket says that the connection is no more."""
+        silent_ns = perf_counter_ns() - self._heard_ns
+        self._end(cause_of(error), (error.strerror or str(error)) + after(silent_ns))
 
     def _end(self, cause: Cause, detail: str) -> None:
         if self.closed:
@@ -278,6 +285,16 @@ class Wire:
         if self._raw is not None and not self.closed:
             self._raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_NOT)
         self.close()
+
+
+def bare(sock: Any, kind: type[_socket.socket] = _socket.socket) -> _socket.socket:
+    """The socket below gevent's wrapper, which would block the hub's greenlet and gives up its descriptor here."""
+    raw = kind(fileno=sock.detach())
+    raw.setblocking(False)
+    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if STAMPED:
+        raw.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+    return raw
 
 
 METHOD = tcp.TCP_INFO if sys.platform.startswith("linux") else tcp.ESTIMATED

@@ -68,6 +68,8 @@ def test_a_bracket_names_what_broke_and_what_was_used_up() -> None:
         ({"cpu_percent": 40.0, "rss_percent_per_hour": 30.0, "rss_ci95": (-2.0, 40.0), "leaks": True}, OTHER),
         ({"cpu_percent": 40.0, "rss_percent_per_hour": 30.0, "rss_ci95": (20.0, 40.0)}, OTHER),
         ({"cpu_percent": 86.0, "loop_lag_ms": 60.0}, SERVER_CPU),
+        ({"cpu_percent": 160.0, "busiest_percent": 80.0}, OTHER),
+        ({"cpu_percent": 160.0, "busiest_percent": 90.0}, SERVER_CPU),
     ],
 )
 def test_what_binds(told: dict[str, object], binds: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtest.analysis.server import LEAK_S, POINTS, UNTOLD, ServerFigures, server_figures, slope
+from loadtest.analysis.server import LEAK_S, ONE_PROCESS, POINTS, UNTOLD, ServerFigures, server_figures, slope
 from loadtest.analysis.summary import summarise
 from loadtest.measure.book import Book
 from loadtest.measure.histogram import Histogram
@@ -66,6 +66,19 @@ def test_cpu_and_loop_lag_of_the_measured_phase(made: ModuleType) -> None:
     assert found.cpu_percent_p95 == 23
     assert found.rss_bytes_max == 1024
     assert (found.loop_lag_ms_p99_median, found.loop_lag_ms_p99_max) == (1.4, 2.4)
+    assert (found.descriptors_max, found.why["descriptors_max"]) == (None, UNTOLD)
+    assert (found.cpu_percent_busiest, found.why["cpu_percent_busiest"]) == (None, ONE_PROCESS)
+
+
+def test_open_files_and_the_busiest_process(made: ModuleType) -> None:
+    rows = [
+        ServerRow(second, cpu_percent=150.0, descriptors=100 + second, busiest_percent=float(second))
+        for second in range(30)
+    ]
+    found = told(made, rows)
+    assert found.descriptors_max == 124
+    assert found.cpu_percent_busiest == sum(range(5, 25)) / 20
+    assert {"descriptors_max", "cpu_percent_busiest"} & found.why.keys() == set()
 
 
 def test_cpu_seconds_for_a_thousand_deliveries(made: ModuleType) -> None:
@@ -95,6 +108,8 @@ def test_what_was_not_told_is_not_given(made: ModuleType) -> None:
         "rss_percent_per_hour": UNTOLD,
         "loop_lag_ms_p99_median": UNTOLD,
         "loop_lag_ms_p99_max": UNTOLD,
+        "descriptors_max": UNTOLD,
+        "cpu_percent_busiest": ONE_PROCESS,
     }
     names = {name for name in ServerFigures.__struct_fields__ if getattr(found, name) is None}
     assert names == set(found.why)

@@ -20,7 +20,7 @@ from loadtest.measure.units import MS, SECOND
 KEYS: dict[str, list[str]] = {
     "": [
         "format", "run", "validity", "connections", "operations", "bandwidth", "reconnection", "verdicts",
-        "availability", "calls", "chats", "upgrade", "steadiness", "stages", "server",
+        "availability", "calls", "chats", "upgrade", "steadiness", "stages", "server", "spread", "hosts",
     ],
     "run": [
         "id", "scenario", "transport", "client", "users", "seed", "started", "duration_s", "measured_s",

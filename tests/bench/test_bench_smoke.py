@@ -13,7 +13,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(170)]
+# Whole sessions of the benchmark: long for what they tell.
+pytestmark = [pytest.mark.e2e, pytest.mark.proof, pytest.mark.timeout(170)]
 
 
 PARTS = ("events", "memory", "recorder", "ledger", "codec", "intervals", "page", "server")

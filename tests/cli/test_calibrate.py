@@ -57,11 +57,11 @@ def test_what_cannot_run_at_all_is_said_before_anything_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ports = tmp_path / "ports"
-    ports.write_text("1000 1999")
+    ports.write_text("1000 1009")
     monkeypatch.setattr(sizing, "_PORT_RANGE", ports)
-    result = run_cli("--users", 1001, "--out", tmp_path)
+    result = run_cli("--users", 641, "--out", tmp_path)
     assert result.exit_code == 2
-    assert "local ports: 1,001 devices, and 1,000 ports towards one server" in result.stdout
+    assert "local ports: 641 devices, and 640 ports towards one server" in result.stdout
 
 
 @pytest.mark.parametrize(

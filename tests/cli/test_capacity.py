@@ -14,7 +14,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from loadtest.analysis.capacity_search import Search
-from loadtest.cli.capacity import capacity, fresh, without_secrets
+from loadtest.cli.capacity import Asked, capacity, fresh, understand, without_secrets
 from loadtest.cli.capacity_generator import given, guard
 from loadtest.cli.capacity_levels import backlog_s, silent, times
 from loadtest.measure.book import Book
@@ -51,6 +51,8 @@ def run_cli(*arguments: object) -> Result:
         ),
         (("--users", "50..2000", *SLO, "--", "--rt-rate=6/m"), "--rt-rate=6/m is set by each level"),
         (("--users", "50..2000", *SLO, "--", "-u", "7"), "-u is set by each level"),
+        (("--users", "50..2000", *SLO, "--server-metrics", "pid:1"), "without --host the server is our own"),
+        (("--users", "50..2000", *SLO, "--", "--rt-server-metrics=pid:1"), "or by a flag of this command"),
     ],
 )
 def test_what_makes_no_sense_is_one_line_before_anything_runs(
@@ -96,6 +98,21 @@ def test_a_level_is_measured_for_as_long_as_was_asked(users: int, level_s: float
 
 def test_the_default_level_has_the_usual_warmup_and_drain() -> None:
     assert times(200, 90) == (5.0, 30.0, 90, 10.0)
+
+
+def test_the_server_s_figures_are_asked_for_in_every_run_and_its_password_is_not_shown(
+    tmp_path: Path,
+) -> None:
+    url = "http://ann:hush@127.0.0.1:9/metrics"
+    slo = ["message.deliver: p(95)<100"]
+    asked = Asked(slo, "50..100", None, 30, "http://127.0.0.1:9", "messaging", None, False, [], url)
+    job, _ = understand(asked, tmp_path)
+    assert job.flags == ("--rt-server-metrics", url)
+    assert without_secrets(["--server-metrics", url, f"--server-metrics={url}"]) == [
+        "--server-metrics",
+        "http://***@127.0.0.1:9/metrics",
+        "--server-metrics=http://***@127.0.0.1:9/metrics",
+    ]
 
 
 def test_a_secret_is_not_shown() -> None:

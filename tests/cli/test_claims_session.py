@@ -89,7 +89,7 @@ def own(tmp_path: Path) -> Path:
 
 
 def claims(*arguments: object) -> Result:
-    return CliRunner().invoke(app, ["claims", *map(str, arguments)])
+    return CliRunner().invoke(app, ["claims", "--no-floors", *map(str, arguments)])
 
 
 def session_of(out: Path) -> Path:

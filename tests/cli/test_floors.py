@@ -95,7 +95,8 @@ def test_what_is_scarce_is_a_line_each_and_enough_is_none(
     ports = tmp_path / "ports"
     ports.write_text("32768\t60999\n")
     monkeypatch.setattr(sizing, "_PORT_RANGE", ports)
-    assert sizing.machine().ports == 28_232
+    assert sizing.machine(shared=False).ports == sizing.machine(client="python-socketio").ports == 28_232
+    assert sizing.machine().ports == 64 * 28_232  # to this machine, from 127.0.0.1 and 63 addresses more
     assert sizing.check(10, 0.1, "10", reports=tmp_path, shared=False) == []
     put(tmp_path, "20261101T000000Z", floors(1.0))
     found = sizing.check(100, 0.1, "10", reports=tmp_path, shared=False)
@@ -106,11 +107,11 @@ def test_only_what_cannot_run_at_all_is_refused(tmp_path: Path, monkeypatch: pyt
     ports = tmp_path / "ports"
     ports.write_text("1000 1999")
     monkeypatch.setattr(sizing, "_PORT_RANGE", ports)
-    sizing.check(1000, 0.001, reports=tmp_path)
+    sizing.check(1000, 0.001, reports=tmp_path, shared=False)
     with pytest.raises(sizing.CannotRun, match=r"^local ports: 1,001 devices, and 1,000 ports"):
-        sizing.check(1001, 0.001, reports=tmp_path)
+        sizing.check(1001, 0.001, reports=tmp_path, shared=False)
     with pytest.raises(sizing.CannotRun, match=r"^local ports: 1,002 devices"):
-        sizing.check(501, 0.001, devices=2, reports=tmp_path)
+        sizing.check(501, 0.001, devices=2, reports=tmp_path, shared=False)
     ports.write_text("unreadable")
     assert sizing.machine().ports is None
 

@@ -249,7 +249,7 @@ def test_headers_are_realistic(default: Contract) -> None:
 
 def test_the_ways_in_and_the_facts(default: Contract) -> None:
     connect, documented = default.connect, default.documented
-    assert (default.name, connect.path, connect.namespace) == ("default", "/socket.io", "/")
+    assert (default.name, connect.path, connect.namespace({})) == ("default", "/socket.io", "/")
     assert connect.auth(USER) is None
     assert connect.health is not None
     assert connect.health.path == "/"

@@ -11,8 +11,8 @@ import pytest
 
 from loadtest.contract import Contract, ContractError, parse
 from loadtest.contract.delivery import NEEDED
+from loadtest.contract.header import Header
 from loadtest.contract.loader import DEFAULT, from_table
-from loadtest.contract.model import Header
 from loadtest.contract.table import ALWAYS, Given, Operation, Table
 
 PAGE = Path(__file__).parents[2].joinpath("docs", "contract.md").read_text(encoding="utf-8")

@@ -227,14 +227,14 @@ deliveries[0].marker_pattern: not a regular expression: missing ), unterminated 
 deliveries[0].volatile: expected true or false, found a whole number
 deliveries[0].marker_in: "marker" says where the marker is already, keep one of them
 deliveries[1].room: not a path, expected something like "$[0].ok"
-deliveries[1].marker: missing, as is "marker_in": nothing says which message this is
+deliveries[1].marker: missing, as are "marker_in" and "id": nothing says which message this is
 deliveries[2].stats: unknown key, did you mean "status"?
 deliveries[2].subject: not a path, expected something like "$[0].ok", found a whole number
 deliveries[3].recipients: expected one of "room", "others", "user", "both", found 'all'
 deliveries[3].subject: missing, chat.assign means nothing without it
 deliveries[3].sender: missing, chat.assign means nothing without it
 deliveries[3].operator: missing, chat.assign means nothing without it
-deliveries[4].marker: missing, as is "marker_in": nothing says which message this is
+deliveries[4].marker: missing, as are "marker_in" and "id": nothing says which message this is
 deliveries[5].status: missing, presence.deliver means nothing without it
 deliveries[6].operation: expected one of "message.deliver", "receipt.deliver", "typing.deliver", "presence.deliver", "call.ring", "call.answer", "call.decline", "call.status", "chat.assign", "chat.deliver", "chat.status", found 'presence.delivr'
 feeds[0].path: a path on the server is printable ASCII without spaces and #: percent-encode them
@@ -282,8 +282,62 @@ def test_every_fault_at_once() -> None:
         ("[token]\nlifetime_s = 0", "token.lifetime_s: expected 1 or more"),
         ("[token]\nsecret = 's'", "token.secret: unknown key, known here: lifetime_s"),
         (
-            "[authenticate]\nemit = 'a'\nargs = ['${room}']",
-            "authenticate.args[0]: unknown variable ${room}, known: ",
+            "[authenticate]\nemit = 'a'\nargs = ['${body}']",
+            "authenticate.args[0]: unknown variable ${body}, known: ",
+        ),
+        ("[authenticate]\nargs = []", 'authenticate.emit: missing, as is "wait": there is nothing to say'),
+        ("[authenticate]\nwait = 'w'\nack = {}", "authenticate.ack: nothing is emitted that could be"),
+        (
+            "[authenticate]\nemit = 'a'\ncapture = {a = '$[0]'}",
+            'authenticate.capture: needs "wait", the event it reads; what an ack brings is captured in "ack"',
+        ),
+        ("[[login]]\nmethod = 'GET'", "login[0].path: missing"),
+        ("login = {}", "login: expected a list, found a table"),
+        (
+            "[[login]]\nmethod = 'POST'\npath = '/l'\njson = 1\nform = {}",
+            'login[0].form: "json" says what the body is already, keep one of them',
+        ),
+        (
+            "[[login]]\nmethod = 'POST'\npath = '/l'\nform = {a = 1}",
+            "login[0].form.a: expected text, found a whole number",
+        ),
+        (
+            "[[login]]\nmethod = 'GET'\npath = '/l'\ncapture_cookie = {Sid = 'sid'}",
+            "login[0].capture_cookie.Sid: not a variable's name, expected lower case such as call_id",
+        ),
+        (
+            "[[login]]\nmethod = 'GET'\npath = '/l'\ncapture_header = {a = ''}",
+            "login[0].capture_header.a: expected text that is not empty",
+        ),
+        (
+            "[[login]]\nmethod = 'GET'\npath = '/l?u=${marker}'",
+            "login[0].path: unknown variable ${marker}, known: device, host, origin, room, token, user",
+        ),
+        ("connect = {headers = [['a b', 'x']]}", "connect.headers[0]: 'a b' is not a header name"),
+        ("connect = {query = {a = 1}}", "connect.query.a: expected text, found a whole number"),
+        (
+            "connect = {namespace = 'chat'}",
+            'connect.namespace: expected a path on the server such as "/chat", it starts with "/"',
+        ),
+        (
+            "[join]\nemit = 'j'\nargs = [{ '$bytes' = 1 }]",
+            'join.args[0]: "$bytes" stands alone in its table and holds text: { "$bytes" = "${body}" }',
+        ),
+        (
+            "[[deliveries]]\non = 'x'\noperation = 'receipt.deliver'\nid = '$[0]'\n[read]\nemit = 'r'\nack = {}",
+            'deliveries[1].id: needs "id" in read.ack too: how else does the sender learn the id?',
+        ),
+        (
+            "[[deliveries]]\non = 'x'\noperation = 'call.answer'\nid = '$[0]'\nsubject = '$[0]'",
+            "deliveries[1].id: the sender of call.answer learns no id, it needs a marker",
+        ),
+        (
+            "[[deliveries]]\non = 'x'\noperation = 'typing.deliver'\nid = '$[0]'\nmarker = '$[1]'",
+            "deliveries[1].id: the marker says which message this is already, keep one of them",
+        ),
+        (
+            "[[deliveries]]\non = 'x'\noperation = 'message.deliver'\nmarker = '$[0]'\nrecipients = 'user'",
+            'deliveries[1].recipients: "user" needs ${peer} in [send]: for whom is a message?',
         ),
         (
             "[hooks]\nstats = 'x'",
@@ -327,7 +381,10 @@ def test_what_a_delivery_must_tell(minimal: str, operation: str, needed: list[st
         assert faults_of(f"{table}marker = '$[0].m'\n") == lacking
     told = table + "".join(f"{key} = '$[0].{key}'\n" for key in needed)
     assert len(parse(f"{told}marker = '$[0].m'").deliveries) == 2
-    unmarked = 'my.toml: deliveries[1].marker: missing, as is "marker_in": nothing says which message this is'
+    unmarked = (
+        'my.toml: deliveries[1].marker: missing, as are "marker_in" and "id": '
+        "nothing says which message this is"
+    )
     # Nobody asks for coming and going, so nothing there could carry a marker.
     if operation == "presence.deliver":
         assert parse(told).deliveries[1].marker([{"m": "run:u1:7"}]) is None

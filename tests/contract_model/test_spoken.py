@@ -65,7 +65,7 @@ class Town:
         role = "operator" if user == OLGA else "user"
         actor = Actor(user, role, SlidingWindow(0, SECOND))
         try:
-            answer = self.application.rest._actions.perform(action.emit, actor, payload, frozenset())
+            answer = self.application.actions.perform(action.emit, actor, payload, frozenset())
         except Refusal as no:
             answer = {"ok": False, "error": no.error()}
         args = [json.loads(json.dumps(answer))]

@@ -25,7 +25,7 @@ from loadtest.users.target import Target
 
 given = {"rt_" + flag.name.replace("-", "_"): flag.default for flag in options.FLAGS}
 settings = options.read(argparse.Namespace(run_time=60, **given), None)
-header = Header("1f3a5c", "messaging", "2026-11-23T08:15:00+00:00", 0, "boot", None)
+header = Header("1f3a5c", "messaging", "2026-11-23T08:15:00+00:00", 0, None)
 target = Target("http://127.0.0.1:3000", True, True, True, 100)
 manifest = finish.manifest(
     finish.Ending(header, settings, target, "default", Plan(0), Book(), [], 1, 1.0, True, 0, [], [], None)

@@ -91,11 +91,13 @@ def test_every_command_and_its_flags_exist(pages: dict[str, str]) -> None:
     unknown = []
     for page in pages.keys() - {HISTORY}:
         for line in code(pages[page]):
-            if not (match := re.match(r"loadtest ([a-z]+)(.*)", line)):
+            if not (match := re.match(r"loadtest ([a-z]+)((?: [a-z]+)?)(.*)", line)):
                 continue
             command = commands.get(match[1])
+            if command is not None and hasattr(command, "commands"):
+                command = command.commands.get(match[2].strip())
             known = {name for one in command.params for name in one.opts} if command else set()
-            if not command or set(re.findall(r"--[a-z-]+", match[2])) - known:
+            if not command or set(re.findall(r"--[a-z-]+", match[2] + match[3])) - known:
                 unknown.append(f"{page}: {line}")
     assert unknown == []
 

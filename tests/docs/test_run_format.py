@@ -14,15 +14,17 @@ from loadtest.analysis import (
     bandwidth,
     bystanders,
     figures,
+    hosts,
     reconnection,
     server,
+    spread,
     stages,
     steadiness,
     storm,
     summary,
     validity,
 )
-from loadtest.measure import histogram, recorder, rows, run, slo
+from loadtest.measure import clocks, histogram, recorder, rows, run, slo
 from loadtest.measure.operations import Operation
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,6 +34,7 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
     "## `manifest.json`": run.Manifest,
     "### `edges`": run.Edges,
     "### `workers`": run.Worker,
+    "### `clock_offset`": clocks.ClockOffset,
     "### `slos`": slo.Slo,
     "### `series`": recorder.SeriesRow,
     "### `health`": recorder.HealthRow,
@@ -54,6 +57,10 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
     "#### `bystanders`": bystanders.Bystanders,
     "### `stages`": stages.StageRow,
     "### `server` of the summary": server.ServerFigures,
+    "### `hosts`": hosts.HostRow,
+    "### `spread`": spread.Spread,
+    "#### `servers`": spread.ServerShare,
+    "#### `within` and `across`": spread.Way,
     "### `steadiness`": steadiness.Steadiness,
     "### `verdicts`": summary.Verdict,
     "### `availability`": availability.Availability,

@@ -8,6 +8,7 @@ import re
 import resource
 import socket
 import socketserver
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import trustme
 from e2e_running import ROOT, Locust, Server, wait_until
 
 SCENARIOS = ROOT / "scenarios"
@@ -39,6 +41,7 @@ class Places(NamedTuple):
     website: str
     mute: str
     polling_only: str
+    tls: str
     folder: Path
 
 
@@ -85,7 +88,21 @@ CASES: dict[str, Callable[[Places], Case]] = {
         ("-H", "http://192.0.2.1:3000", "--rt-token-secret", "a secret of nobody's, and long enough"),
         (r"http://192.0.2.1:3000: not this machine.*--rt-allow-remote",),
     ),
-    "https": lambda at: Case(("-H", "https://127.0.0.1:1"), (r".*https is not supported.*",)),
+    "a certificate that nobody trusts": lambda at: Case(
+        ("-H", at.tls),
+        (rf"{at.tls}: certificate: unable to get local issuer .*SSL_CERT_FILE=.*--rt-insecure",),
+    ),
+    "a certificate of somebody else": lambda at: Case(
+        ("-H", at.tls),
+        (rf"{at.tls}: certificate: IP address mismatch.*--rt-insecure",),
+        {"env": {"SSL_CERT_FILE": str(at.folder / "ca.pem")}},
+    ),
+    "a server with TLS asked without": lambda at: Case(
+        ("-H", at.tls.replace("https", "http")), (r"http://.*: it speaks TLS; use https://127.*",)
+    ),
+    "TLS asked of a server without": lambda at: Case(
+        ("-H", at.server.replace("http", "https")), (r"https://.*: it speaks plain HTTP; use http://127.*",)
+    ),
     "half an address": lambda at: Case(("-H", "http://[::1"), (r"http://\[::1: .*",)),
     "a password in the address": lambda at: Case(
         ("-H", "http://me:hush@127.0.0.1:1"), (r"127\.0\.0\.1: a host has no user name and password.*",)
@@ -233,6 +250,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
                 stack.enter_context(_listening(_Website)),
                 stack.enter_context(_listening(_Mute)),
                 polling_only.url,
+                stack.enter_context(_listening(_tls_for("chat.example", folder))).replace("http", "https"),
                 folder,
             )
         finally:
@@ -272,6 +290,20 @@ class _Ssh(socketserver.BaseRequestHandler):
 class _Mute(socketserver.BaseRequestHandler):
     def handle(self) -> None:
         self.request.recv(1 << 16)
+
+
+def _tls_for(name: str, folder: Path) -> type[socketserver.BaseRequestHandler]:
+    """A server with a certificate for ``name``; whoever trusts ca.pem trusts it."""
+    ca, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ca.issue_cert(name).configure_cert(context)
+    ca.cert_pem.write_to_path(folder / "ca.pem")
+
+    class Tls(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with contextlib.suppress(OSError), context.wrap_socket(self.request, server_side=True) as sock:
+                sock.recv(1 << 16)
+
+    return Tls
 
 
 class _Website(http.server.BaseHTTPRequestHandler):

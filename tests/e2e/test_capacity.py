@@ -30,7 +30,7 @@ class Search(Program):
 
     def __init__(self, out: Path, log: Path, *args: object) -> None:
         self.out = out
-        words = [sys.executable, "-m", "loadtest", "capacity", *STEADY, "--out", out, *args]
+        words = [sys.executable, "-m", "loadtest", "capacity", *STEADY, "--no-floors", "--out", out, *args]
         super().__init__(words, log)
 
     @property

@@ -12,6 +12,7 @@ import pytest
 from e2e_running import Program, wait_until
 
 from loadtest.analysis.claim_latency import own_device, value_ms
+from loadtest.cli.floors import read_floors
 from loadtest.measure import run as runs
 
 
@@ -50,5 +51,10 @@ def test_cut_short_gone_on_with_and_recomputable(claims: Any, tmp_path: Path) ->
         assert said == value_ms(own_device(run), "p95")
     page = (session / "report.html").read_text()
     assert "Multi-device sync" in page
+    if valid:
+        floors = read_floors(session)
+        assert floors is not None and [one.name for one in floors.floors] == ["C0", "C1", "C2"]
+        assert floors.load.users == 100 and floors.load.devices == 2
+        assert "Messages to people with two devices: " in page
     assert all(f"{trial['path']}/report.html" in page for trial in claim["trials"])
     assert session.name in (tmp_path / "index.html").read_text()

@@ -104,8 +104,8 @@ def test_threshold_round_trip(aggregate: str, compare: str, limit: float, gaps: 
         (" message.deliver {} ", ()),
         ("message.deliver{transport:websocket}", (("transport", "websocket"),)),
         (
-            "message.deliver { transport : polling , phase:drain }",
-            (("phase", "drain"), ("transport", "polling")),
+            "message.deliver { transport : long-polling , phase:drain }",
+            (("phase", "drain"), ("transport", "long-polling")),
         ),
     ],
 )
@@ -123,6 +123,7 @@ def test_good_selector(text: str, labels: tuple[tuple[str, str], ...]) -> None:
         ("message.deliver{room:x}", 16, "expected label:value"),
         ("message.deliver{transport}", 16, "expected label:value"),
         ("message.deliver{transport:}", 16, "expected label:value"),
+        ("message.deliver{transport:polling}", 16, "no such transport; there are websocket, upgrade"),
         ("message.deliver{transport:websocket, por}", 37, "expected label:value"),
         ("message.deliver{transport:websocket,t}", 36, "expected label:value"),
         ("message.deliver{transport:a b}", 16, "expected label:value"),
@@ -140,7 +141,7 @@ def test_bad_selector_shows_the_place(text: str, at: int, reason: str) -> None:
 LABELS = st.fixed_dictionaries(
     {},
     optional={
-        "transport": st.sampled_from(["websocket", "polling", "interval"]),
+        "transport": st.sampled_from(["websocket", "long-polling", "interval-polling"]),
         "phase": st.sampled_from(["connect", "warmup", "measure", "drain"]),
     },
 )
@@ -196,7 +197,7 @@ def row(**fields: Any) -> SeriesRow:
         ("message.deliver", ["a", "b"]),
         ("message.deliver{transport:websocket}", ["a"]),
         ("message.deliver{phase:drain}", ["c"]),
-        ("message.deliver{transport:polling,phase:drain}", []),
+        ("message.deliver{transport:interval-polling,phase:drain}", []),
         ("session.connect", ["d"]),
         ("session.connect{phase:measure}", ["e"]),
         ("session.join", ["f"]),

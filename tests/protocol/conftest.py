@@ -45,7 +45,9 @@ class ServerEnd:
                 self._frame(event)
 
     def _frame(self, frame: Frame) -> None:
-        if frame.opcode is Opcode.TEXT:
+        if frame.opcode is Opcode.BINARY:
+            assert self.packets[-1].add_attachment(bytes(frame.data)) is not None
+        elif frame.opcode is Opcode.TEXT:
             text = bytes(frame.data).decode()
             assert text[0].isdigit()
             assert int(text[0]) < len(engine_names)
@@ -64,6 +66,16 @@ class ServerEnd:
         self, kind: int, data: Any = None, namespace: str | None = None, ack_id: int | None = None
     ) -> None:
         self.text("4" + Packet(kind, data, namespace, ack_id, binary=False).encode())
+
+    def send_binary(
+        self, kind: int, data: Any = None, namespace: str | None = None, ack_id: int | None = None
+    ) -> None:
+        """A packet with bytes in it, and its attachments."""
+        text, *attachments = Packet(kind - 3, data, namespace, ack_id).encode()
+        assert text[0] == str(kind)
+        self.text("4" + text)
+        for attachment in attachments:
+            self.ws.send_binary(attachment)
 
     def fragments(self, pieces: Sequence[bytes]) -> None:
         """One text message in as many frames as there are pieces."""

@@ -385,7 +385,8 @@ def test_open_twice(joined: Make) -> None:
         (["5"], "UPGRADE"),
         (["7"], "unknown"),
         ([""], "empty"),
-        (['451-["a",{"_placeholder":true,"num":0}]'], "binary"),
+        (['451-["a",{"_placeholder":true,"num":0}]'], "text where an attachment was announced"),
+        (["bAAE="], "no packet announced"),
     ],
 )
 def test_a_fault_of_the_server(joined: Make, texts: list[str], what: str) -> None:

@@ -301,9 +301,9 @@ def test_no_session_in_the_first_answer(body: bytes, said: str) -> None:
     assert client.state is State.CLOSED
 
 
-def test_binary_is_refused_in_words() -> None:
+def test_bytes_that_nobody_announced() -> None:
     client = joined()
-    with pytest.raises(ProtocolError, match="binary packet: this client speaks text packets only") as fault:
+    with pytest.raises(ProtocolError, match="binary message of 3 bytes that no packet announced") as fault:
         client.receive_poll(200, b'42["a"]\x1ebAQID', 0)
     assert fault.value.events == [Event("a", [])]
 

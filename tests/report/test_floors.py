@@ -9,13 +9,17 @@ import msgspec
 import pytest
 
 from loadtest.analysis.floors import C0, C1, C2, Floor, Floors, Load, echo_floor, run_floor
+from loadtest.analysis.series import Series, measured
 from loadtest.analysis.sizing import Machine, fit
 from loadtest.analysis.summary import summarise
 from loadtest.measure.histogram import Histogram
+from loadtest.measure.operations import Operation
 from loadtest.measure.run import Run
 from loadtest.measure.units import MS
 from loadtest.report.calibration_page import calibration_page, outline
+from loadtest.report.claims_page import Asked, claims_page
 from loadtest.report.render import render
+from loadtest.report.sections.floors import under
 
 LOAD = Load(20, 1.0, "10")
 MACHINE = Machine(2, 1024, 28_232, 8_000_000_000)
@@ -155,3 +159,34 @@ def test_a_floor_without_values_is_left_out_of_the_picture(floors: Floors, push:
     nothing = msgspec.structs.replace(floors, floors=[Floor(C0, 0, None, None, None, Histogram().counts())])
     page = render([push], [summarise(push)], [nothing])
     assert "C2 was not measured" in text_of(page)
+
+
+def test_several_results_stand_above_the_same_floors(floors: Floors, push: Run) -> None:
+    calm, nothing = measured(push, Operation.MESSAGE_DELIVER), Series()
+    high = under(floors, {"Messages": calm, "Calls": nothing})
+    assert [row.heads[0].text for row in high.table.rows][-2:] == ["Messages", "Calls"]
+    assert high.leads[0].startswith("Messages: harness-limited: the true value is below ")
+    assert high.leads[1].startswith("Calls: a server that does nothing comes to a p99 of ")
+    assert {cell.tone for cell in high.table.rows[-2].cells[1:-1]} == {"bad"}
+    low = under(of_c2(floors, p99_ms=0.001), {"Messages": calm})
+    assert low.leads[0].endswith(": the result is the server's.")
+    assert {cell.tone for cell in low.table.rows[-1].cells[1:-1]} == {"strong"}
+
+
+def test_a_limit_far_above_the_floor_decides_without_the_result(floors: Floors, push: Run) -> None:
+    c2 = floors.of(C2)
+    assert c2 is not None and c2.p99_ms is not None
+    calm = {"Messages": measured(push, Operation.MESSAGE_DELIVER)}
+    assert "harness-limited" in under(floors, calm, 9 * c2.p99_ms).leads[0]
+    assert under(floors, calm, 11 * c2.p99_ms).leads[0].endswith("does not decide whether it is kept.")
+
+
+@pytest.mark.parametrize("why", ["", "the floors of the harness were not measured: no room"])
+def test_pages_of_several_runs_show_floors_or_say_why_not(floors: Floors, push: Run, why: str) -> None:
+    asked = Asked("2026-11-26T18:00:00+00:00", True, "a server", "", [], "loadtest claims")
+    beneath = None if why else under(floors, {"Messages": measured(push, Operation.MESSAGE_DELIVER)})
+    page = claims_page([], asked, beneath, why)
+    section = text_of(page[page.index('id="floors"') : page.index('id="reproduce"')])
+    assert "How much of it is the harness" in section
+    assert (why[:3].capitalize() if why else "C2: null server, this load") in section
+    assert 'id="floors"' not in claims_page([], asked)

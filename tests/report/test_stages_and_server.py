@@ -110,9 +110,35 @@ def test_the_server_has_figures_and_pictures(alone: list[Subject]) -> None:
     assert [one.title for one in section.pictures] == [
         "CPU of the server",
         "Memory of the server above its least",
+        "Lag of the server's event loop",
+        "Open sockets of the server",
     ]
     assert section.pictures[0].alt == "CPU of the server, at most 20 % of a core."
     assert "100.0 MB at least, 238.0 KB more at most" in section.pictures[1].caption
+    assert section.pictures[2].alt == "Lag of the server's event loop, at most 1.50 ms."
+    assert section.pictures[3].caption == "Connections, by its own count."
+
+
+def test_who_told_is_named_and_open_files_stand_in_for_sockets(made: ModuleType, tmp_path: Path) -> None:
+    class OfSystem(made.Maker):  # type: ignore[name-defined,misc]
+        def _health(self, recorder: Recorder, second: int, users: int) -> None:
+            recorder.health(second * 1_000_000_000).connections = users
+            recorder.server(ServerRow(second, -1, 150.0, 50 * MB, descriptors=1030, busiest_percent=90.0))
+
+    named = "pid:12: /proc; 2 processes, added up"
+    parameters = made.manifest().parameters | {"server_metrics": named}
+    run = runs.read(OfSystem().write(tmp_path, parameters=parameters))
+    section = server(subjects([run], [summarise(run)]))
+    assert section is not None
+    assert section.sentences[-1] == f"These figures are from {named}."
+    assert section.table.caption == "The server in the measured phase"
+    figures = {row[0]: row[1] for row in texts(section.table)}
+    assert figures["CPU, mean"] == "150.0 %"
+    assert figures["CPU of its busiest process, mean"] == "90.0 %"
+    assert figures["open files and sockets, at most"] == "1,030"
+    assert section.pictures[-1].alt == (
+        "Open sockets of the server: files and sockets that it has open, at most 1,030."
+    )
 
 
 def test_how_memory_went_is_said_with_how_sure_that_is(
@@ -151,7 +177,7 @@ def test_what_no_server_told_has_no_row(push: Run) -> None:
     assert [row[0] for row in texts(section.table)] == [
         "CPU, mean", "CPU, p95 of the seconds", "CPU time for 1,000 deliveries",
     ]  # fmt: skip
-    assert [one.title for one in section.pictures] == ["CPU of the server"]
+    assert [one.title for one in section.pictures] == ["CPU of the server", "Open sockets of the server"]
     assert section.sentences == []
 
 

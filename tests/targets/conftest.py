@@ -229,13 +229,30 @@ def start() -> Iterator[StartServer]:
         yield lambda *arguments, **environment: stack.enter_context(running(*arguments, **environment))
 
 
+@pytest.fixture(scope="module")
+def start_for_all() -> Iterator[StartServer]:
+    """The same for all tests of a module."""
+    with contextlib.ExitStack() as stack:
+        yield lambda *arguments, **environment: stack.enter_context(running(*arguments, **environment))
+
+
+@pytest.fixture(scope="module")
+def start_once() -> Iterator[StartServer]:
+    """The same, for all tests of a file."""
+    with contextlib.ExitStack() as stack:
+        yield lambda *arguments, **environment: stack.enter_context(running(*arguments, **environment))
+
+
 @pytest.fixture
 def connect(server: Server) -> Iterator[Connect]:
     """Connects a user, authenticated in CONNECT, to the shared server or to `at`."""
     peers: list[Peer] = []
 
-    def connected(user: str, at: Server = server, **options: Any) -> Peer:
-        peers.append(Peer(at, {"token": at.token(user)}, **options))
+    def connected(
+        user: str, at: Server = server, role: str = "", device: str | None = None, **options: Any
+    ) -> Peer:
+        token = at.token(user, role=role) if role else at.token(user)
+        peers.append(Peer(at, {"token": token, "deviceId": device}, **options))
         return peers[-1]
 
     yield connected

@@ -255,7 +255,7 @@ class Stage:
             lambda request_type, name, exception, **_: self.fired.append((request_type, name, exception))
         )
         started_ns = started_ns or perf_counter_ns()
-        header = Header("run", "scenario", "2026-01-01T00:00:00+00:00", started_ns, "boot", None, deadline_ns)
+        header = Header("run", "scenario", "2026-01-01T00:00:00+00:00", started_ns, None, deadline_ns)
         place = Place(2, ("127.0.0.1", 1), "127.0.0.1:1", "http://127.0.0.1:1")
         settings = flags_of(**{"room_size": "9", "warmup": "0s", **flags})
         self.environment = SimpleNamespace(events=events)

@@ -40,6 +40,11 @@ def test_what_is_no_secret_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shlex.split(facts.command()) == ["locust", *words]
 
 
+def test_an_address_is_shown_without_who_may_go_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["x", "--rt-server-metrics", f"http://ann:{SECRET}@host/m?key={SECRET}"])
+    assert shlex.split(facts.command()) == ["locust", "--rt-server-metrics", "http://***@host/m?***"]
+
+
 def test_the_environment_tells_machines_apart_and_is_the_same_twice() -> None:
     known = facts.environment()
     assert known == facts.environment()

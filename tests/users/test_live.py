@@ -16,6 +16,7 @@ from gevent.event import Event
 from locust.event import Events
 
 from loadtest.contract import load
+from loadtest.measure.rooms import Member
 from loadtest.users.causes import Cause, ConnectFailed
 from loadtest.users.connection import Place
 from loadtest.users.live import Header, LiveRun
@@ -27,7 +28,7 @@ SETTINGS = flags_of(payload_bytes="33", room_size="2")
 def live() -> Iterator[LiveRun]:
     environment = SimpleNamespace(events=cast(Any, Events)())
     started_ns = perf_counter_ns()
-    header = Header("run", "scenario", "2026-01-01T00:00:00+00:00", started_ns, "boot", None)
+    header = Header("run", "scenario", "2026-01-01T00:00:00+00:00", started_ns, None)
     place = Place(2, ("127.0.0.1", 1), "127.0.0.1:1", "http://127.0.0.1:1")
     made = LiveRun(environment, header, SETTINGS, load(None), place, "0", started_ns)
     yield made
@@ -110,6 +111,28 @@ def test_what_the_generator_itself_lacks_is_told_apart(live: LiveRun) -> None:
     counters = live.recorder.counters
     assert counters["connections.failed"] == 4
     assert (counters["fds.exhausted"], counters["ports.exhausted"]) == (1, 2)
+
+
+def test_sessions_that_reach_other_servers_are_named_once(
+    live: LiveRun, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(3):
+        live.gave_up(ConnectFailed(Cause.SESSION_UNKNOWN, "HTTP 400"))
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert record.message.startswith("long-polling needs sticky sessions") and "HTTP 400" in record.message
+    assert live.recorder.counters["connections.failed"] == 3
+
+
+def test_it_is_counted_on_which_server_a_device_was(live: LiveRun) -> None:
+    ann, bob = Member("ann", "websocket"), Member("bob", "websocket")
+    for member, server in ((ann, "a"), (bob, "b"), (ann, "b"), (bob, ""), (bob, "b")):
+        live.settled(member, server)
+    assert live.recorder.counters == {
+        "servers.connections.a": 1,
+        "servers.connections.b": 3,
+        "servers.moved": 1,
+    }
 
 
 def _bug(detail: str) -> BaseException:

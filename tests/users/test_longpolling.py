@@ -249,12 +249,22 @@ def test_refused_by_the_namespace(
         (lambda server: server.say('42["last"]', "4nonsense"), Cause.PARSE_ERROR, "nonsense"),
         (
             lambda server: server.refuse("400 Bad Request", b'{"code":1,"message":"Session ID unknown"}'),
-            Cause.TRANSPORT_CLOSE,
+            Cause.SESSION_UNKNOWN,
             "HTTP 400: Session ID unknown (code 1)",
+        ),
+        (
+            lambda server: server.refuse("400 Bad Request", b'"Invalid session abc"'),
+            Cause.SESSION_UNKNOWN,
+            "HTTP 400: Invalid session abc",
+        ),
+        (
+            lambda server: server.refuse("400 Bad Request", b'{"code":3,"message":"Bad request"}'),
+            Cause.TRANSPORT_CLOSE,
+            "HTTP 400: Bad request (code 3)",
         ),
         (lambda server: server.refuse("502 Bad Gateway", b"oops"), Cause.TRANSPORT_ERROR, "HTTP 502: oops"),
     ],
-    ids=["close", "kick", "garbage", "unknown session", "bad gateway"],
+    ids=["close", "kick", "garbage", "unknown session", "Python's words", "bad request", "bad gateway"],
 )
 def test_a_loss_is_told_once_and_with_its_cause(
     connection: LongPollingConnection,
@@ -321,7 +331,7 @@ def test_a_server_that_is_gone_is_told_with_what_cut_us_off(
     until(lambda: server.hanging)
     server.refuse("400 Bad Request", b'{"code":1,"message":"Session ID unknown"}')
     until(lambda: ear.losses)
-    assert ear.losses[0][0] is Cause.TRANSPORT_CLOSE
+    assert ear.losses[0][0] is Cause.SESSION_UNKNOWN
 
 
 def test_silence_is_a_ping_timeout_and_only_pings_count(

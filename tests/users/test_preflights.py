@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from gevent.server import StreamServer
 
-from loadtest.contract import load
-from loadtest.contract.model import Headers
+from loadtest.contract import Headers, load
 from loadtest.measure.units import SECOND
 from loadtest.users.causes import Cause
 from loadtest.users.connection import Place

@@ -14,6 +14,7 @@ from loadtest.measure import rows
 from loadtest.measure.faults import occurrences, parse
 from loadtest.measure.units import MS
 from loadtest.protocol.backoff import POLICIES
+from loadtest.users import credentials as credentials_module
 from loadtest.users import device as device_module
 from loadtest.users.causes import REPAIRABLE, Cause
 from loadtest.users.device import Device
@@ -156,7 +157,7 @@ def test_a_refusal_ends_the_way_back_but_for_python_s(
 def tokens(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Every token is another one, as they are where a second has passed."""
     new = (f"token {number}" for number in range(99))
-    monkeypatch.setattr(device_module, "sign", lambda *_: next(new))
+    monkeypatch.setattr(credentials_module, "sign", lambda *_: next(new))
     return new
 
 

@@ -15,7 +15,8 @@ from loadtest.users.user import RealtimeUser
 
 Until = Callable[[Callable[[], object]], None]
 Make = Callable[..., Stage]
-CUT = {Cause.TRANSPORT_CLOSE, Cause.TRANSPORT_ERROR, Cause.PARSE_ERROR}
+CUT = {Cause.TRANSPORT_CLOSE, Cause.IDLE_CLOSE, Cause.TRANSPORT_ERROR, Cause.TLS_ERROR, Cause.PARSE_ERROR}
+CUT |= {Cause.SESSION_UNKNOWN}
 SILENT = CUT | {Cause.PING_TIMEOUT, Cause.WRITE_QUEUE_FULL}
 EXPLAINS = {
     # The users' own cuts strike whom they name: a loss of anybody else has another reason.
@@ -23,7 +24,7 @@ EXPLAINS = {
     "close": set[Cause](),
     "bad-sid": set[Cause](),
     "stop-reading": SILENT,
-    "kick": {Cause.SERVER_NAMESPACE, Cause.TRANSPORT_CLOSE},
+    "kick": {Cause.SERVER_NAMESPACE, Cause.TRANSPORT_CLOSE, Cause.IDLE_CLOSE, Cause.SESSION_UNKNOWN},
     "freeze": SILENT,
     "refuse-upgrade": CUT,
     "slow-accept": set[Cause](),

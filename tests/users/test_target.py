@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import resource
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flags import flags_of
 
-from loadtest.users import limits, target
+from loadtest.users import host, limits, target
 from loadtest.users.connection import Place
 from loadtest.users.options import Settings
+from loadtest.users.secure import Secure
 from loadtest.users.target import Refused, contract_of, is_loopback, locate, may_load
 
 
@@ -31,12 +33,26 @@ def test_a_host_is_found_once_for_all() -> None:
     )
     assert locate("http://127.0.0.1").address == ("127.0.0.1", 80)
     assert locate("http://[::1]:3000/").address[:2] == ("::1", 3000)
+    assert locate("https://127.0.0.1").address == ("127.0.0.1", 443)
+    assert locate("https://[::1]:3000") == Place(
+        10, ("::1", 3000, 0, 0), "[::1]:3000", "https://[::1]:3000", Secure("::1")
+    )
+    assert locate("https://127.0.0.1:3000", verify=False).secure == Secure("127.0.0.1", verify=False)
+
+
+def test_a_name_of_this_machine_is_taken_by_the_address_on_which_something_listens() -> None:
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
+        port = server.getsockname()[1]
+        found = [(socket.AF_INET6, ("::1", port, 0, 0)), (socket.AF_INET, ("127.0.0.1", port))]
+        assert host._choose(found) == found[0]
+    assert host._choose(found) == found[1], "nobody is there: as usual, the first"
+    far = [(socket.AF_INET6, ("2001:db8::1", port, 0, 0)), (socket.AF_INET, ("192.0.2.1", port))]
+    assert host._choose(far) == far[1], "no host elsewhere is knocked at before it may be"
 
 
 @pytest.mark.parametrize(
     ("host", "said"),
     [
-        ("https://127.0.0.1:3000", "https is not supported yet"),
         ("127.0.0.1:3000", "not a host; write it like -H http://"),
         ("localhost", "not a host"),
         ("ws://127.0.0.1:3000", "not a host"),
@@ -139,6 +155,19 @@ def test_too_few_ports_are_found_out_before_the_run(tmp_path: Path, monkeypatch:
     with pytest.raises(Refused) as refused:
         limits.check(users=501, processes=9)
     assert "501 devices need more local ports than the 500" in _line(refused)
+    assert "2 addresses" in _line(refused)
+    elsewhere = Place(2, ("192.0.2.1", 3000), "elsewhere:3000", "http://elsewhere:3000")
+    with pytest.raises(Refused, match="than the 500"):
+        limits.check(users=501, processes=1, place=elsewhere)
+    for v6 in (Place(10, ("::1", 3000, 0, 0), "h", "http://h"), Place(10, ("::ffff:127.0.0.1", 1), "h", "h")):
+        with pytest.raises(Refused, match="than the 500"):
+            limits.check(users=501, processes=1, place=v6)
+    here = Place(2, ("127.0.0.1", 3000), "h", "http://h")
+    limits.check(users=32_000, processes=1, place=here)
+    with pytest.raises(Refused, match=r"than the 32000 .* 65 addresses"):
+        limits.check(users=32_001, processes=1, place=here)
+    with pytest.raises(Refused, match="than the 500"):
+        limits.check(users=501, processes=1, place=here, client="python-socketio")
     ports.write_text("what?")
     limits.check(users=501, processes=1)
 

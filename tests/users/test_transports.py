@@ -6,18 +6,21 @@ import contextlib
 import json
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
 import gevent
 import pytest
+from tls_end import Authority, in_front_of
 
 from loadtest.contract.development import DEVELOPMENT_SECRET
+from loadtest.users import secure
 from loadtest.users.causes import Cause
 from loadtest.users.connection import Connection, Listeners, NativeConnection, Place, call
+from loadtest.users.http import fetch
 from loadtest.users.longpolling import LongPollingConnection
+from loadtest.users.target import locate
 from loadtest.users.tokens import sign
 from loadtest.users.upgrading import UpgradingConnection
 
@@ -25,18 +28,36 @@ Until = Callable[[Callable[[], object]], None]
 MESSAGES = 60
 
 
-@pytest.fixture(scope="module")
-def place() -> Iterator[Place]:
-    """A reference server."""
-    args = [sys.executable, "-m", "loadtest", "serve", "--port", "0", "--rate-limit", "0"]
+@contextlib.contextmanager
+def reference(*flags: str) -> Iterator[str]:
+    """A reference server: its URL."""
+    args = [sys.executable, "-m", "loadtest", "serve", "--port", "0", "--rate-limit", "0", *flags]
     with subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         try:
             assert process.stdout is not None
-            address = urlsplit(process.stdout.readline().split()[2])
-            host, port = address.hostname, address.port
-            yield Place(2, (host, port), f"{host}:{port}", f"http://{host}:{port}")
+            yield process.stdout.readline().split()[2]
         finally:
             process.kill()
+
+
+@pytest.fixture(scope="module", params=["plain", "TLS", "IPv6"])
+def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """A reference server; with an end of TLS in front of it; listening on ::1 alone."""
+    if request.param == "IPv6":
+        with reference("--bind", "::1") as url:
+            yield locate(url)
+        return
+    with reference() as url, pytest.MonkeyPatch.context() as patch:
+        if request.param == "plain":
+            yield locate(url)
+            return
+        authority = Authority()
+        authority.trusted(patch, tmp_path_factory.mktemp("ca"))
+        port = urlsplit(url).port
+        assert port is not None
+        with in_front_of(port, authority.server()) as own:
+            yield locate(f"https://localhost:{own}")
+        secure.context.cache_clear()
 
 
 class Talker:
@@ -116,6 +137,8 @@ def test_they_all_hear_everything_in_order(place: Place, until: Until) -> None:
     ((took_ns, why),) = talkers[2].upgrades
     assert why is None
     assert took_ns > 0
+    for talker in talkers:
+        assert ("tls" in talker.connection.phases) == (place.secure is not None)
     assert len(talkers[0].connection.local_ports) == len(talkers[2].connection.local_ports) == 1
     for talker in talkers:
         talker.connection.close()
@@ -125,7 +148,5 @@ def test_they_all_hear_everything_in_order(place: Place, until: Until) -> None:
 
 def _connections(place: Place) -> int:
     """How many the server says that it has, as soon as our goodbyes have come."""
-    with contextlib.closing(urllib.request.urlopen(f"{place.base}/__stats", timeout=10)) as answer:
-        stats = json.load(answer)
-    number: int = stats["sockets"]
+    number: int = json.loads(fetch(place, "/__stats", 10).body)["sockets"]
     return number

@@ -144,4 +144,5 @@ def test_a_bad_session_is_claimed_by_the_next_attempt_only(
 @pytest.mark.parametrize("cause", sorted(Cause))
 def test_another_transport_is_tried_only_where_this_one_is_blocked(cause: Cause) -> None:
     blocked = {Cause.HANDSHAKE_REFUSED, Cause.CONNECT_TIMEOUT, Cause.PARSE_ERROR, Cause.TRANSPORT_CLOSE}
+    blocked |= {Cause.SESSION_UNKNOWN, Cause.IDLE_CLOSE}
     assert ways.blocked(ConnectFailed(cause, "")) == (cause in blocked)

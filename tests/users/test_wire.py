@@ -84,9 +84,9 @@ def pair(listener: socket.socket) -> Iterator[Callable[..., Pair]]:
 def stamping(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     """With the kernel's arrival stamps, and as on a platform without them."""
     stamped = bool(request.param == "stamped")
-    if stamped and not wire_module._STAMPED:
+    if stamped and not wire_module.STAMPED:
         pytest.skip("no SO_TIMESTAMPNS here")
-    monkeypatch.setattr(wire_module, "_STAMPED", stamped)
+    monkeypatch.setattr(wire_module, "STAMPED", stamped)
     return stamped
 
 

@@ -27,6 +27,7 @@ from loadtest.report.table import Cell, Row, Table, table
 from loadtest.report.words import count, plural
 
 PARTS = {
+    "login": "logging in over HTTP",
     "tcp": "TCP connection",
     "tls": "TLS handshake",
     "open": "Engine.IO open",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from loadtest.analysis.compare import main_row
+from loadtest.analysis.figures import Figures, figures
 from loadtest.analysis.floors import (
     C0,
     C1,
@@ -20,7 +21,6 @@ from loadtest.analysis.floors import (
 )
 from loadtest.analysis.series import Series, measured
 from loadtest.analysis.spectrum import spectrum
-from loadtest.analysis.summary import OperationRow
 from loadtest.measure.units import say_ms, say_rate
 from loadtest.report import charts
 from loadtest.report.sections.figure import KeyEntry, Picture
@@ -48,12 +48,18 @@ RULE = (
 
 
 class Result(NamedTuple):
-    """What a run came to: its row, what that is called, its accent, and all of it."""
+    """What was measured: how it is called, its accent, all of it, and what is given of that (ms, reasons)."""
 
-    row: OperationRow
     name: str
     accent: str
     series: Series
+    values: Figures
+    why: dict[str, str]
+
+    @property
+    def expected(self) -> int:
+        """Deliveries that its percentiles are of."""
+        return self.series.expected
 
 
 class Beneath(NamedTuple):
@@ -76,18 +82,37 @@ def _beneath(subject: Subject, floors: Floors) -> Beneath:
     row, series = main_row(subject.summary, operation), measured(subject.run, operation)
     p99_ms = None if row is None else row.latency_ms.p99
     said = beside(floors.floors, p99_ms, tightest_ms(subject.run, operation))
-    result = None if row is None else Result(row, MAIN[operation], subject.accent, series)
+    name = f"{MAIN[operation]}, this run"
+    result = [] if row is None else [Result(name, subject.accent, series, row.latency_ms, row.why)]
     return Beneath(
         [subject.intro + (sentence(said.says) if not subject.intro else said.says + ".")],
         _pictures(floors, result, f"floors-{subject.slug}"),
-        _table(floors, result, said.state == LIMITED),
+        _table(floors, result, {name} if said.state == LIMITED else set()),
         [f"{at(floors)} {WHAT_THEY_ARE}", RULE],
     )
 
 
 def alone(floors: Floors) -> Beneath:
     """The same without a run."""
-    return Beneath([], _pictures(floors, None, "floors"), _table(floors, None, False), [WHAT_THEY_ARE, RULE])
+    return Beneath([], _pictures(floors, [], "floors"), _table(floors, [], set()), [WHAT_THEY_ARE, RULE])
+
+
+def under(floors: Floors, results: Mapping[str, Series], limit_ms: float | None = None) -> Beneath:
+    """The same beneath what several runs came to, by what each is called. limit_ms: what was asked of them."""
+    spare = iter(("websocket", "upgrade", "long-polling", "interval-polling"))
+    shown, leads, limited = [], [], set()
+    for name, series in results.items():
+        values, why = figures(series.latency, series.expected)
+        shown.append(Result(name, next(spare, "ink"), series, values, why))
+        said = beside(floors.floors, values.p99, limit_ms)
+        leads.append(f"{name}: {said.says}.")
+        limited |= {name} if said.state == LIMITED else set()
+    return Beneath(
+        leads,
+        _pictures(floors, shown, "floors"),
+        _table(floors, shown, limited),
+        [f"{at(floors)} {WHAT_THEY_ARE}", RULE],
+    )
 
 
 def at(floors: Floors) -> str:
@@ -108,17 +133,16 @@ def load_words(floors: Floors) -> str:
     return said + (f", from {load.processes} processes" if load.processes > 1 else "")
 
 
-def _pictures(floors: Floors, result: Result | None, name: str) -> list[Picture]:
+def _pictures(floors: Floors, results: Sequence[Result], name: str) -> list[Picture]:
     shown = [(NAMES[one.name], ACCENTS[one.name], one.series) for one in floors.floors]
-    if result is not None:
-        shown.append((result.name, result.accent, result.series))
+    shown += [(one.name.removesuffix(", this run"), one.accent, one.series) for one in results]
     shown = [one for one in shown if one[2].latency.n]
     if not shown:
         return []
     curves = [charts.Curve(accent, spectrum(series)) for _, accent, series in shown]
     entries = [KeyEntry(label, accent) for label, accent, _ in shown]
     entries.append(KeyEntry("beyond what n supports", "ink", "dotted"))
-    title = "The floors at every percentile" if result is None else "The floors beneath the result"
+    title = "The floors beneath the result" if results else "The floors at every percentile"
     said = [
         f"{label}: median {say_ms(ns / 1e6)}."
         for label, _, series in shown
@@ -135,22 +159,12 @@ def _pictures(floors: Floors, result: Result | None, name: str) -> list[Picture]
     ]
 
 
-def _table(floors: Floors, result: Result | None, limited: bool) -> Table:
+def _table(floors: Floors, results: Sequence[Result], limited: set[str]) -> Table:
     rows = [_floor(one) for one in floors.floors]
-    if result is not None:
-        row = result.row
-        figures = [
-            known(
-                say_ms(getattr(row.latency_ms, name)), row.why.get(name, ""), "bad" if limited else "strong"
-            )
-            for name in SHOWN
-        ]
-        rows.append(
-            Row(
-                [Cell(f"{result.name}, this run", accent=result.accent)],
-                [Cell(count(row.expected)), *figures, Cell("")],
-            )
-        )
+    for one in results:
+        tone = "bad" if one.name in limited else "strong"
+        cells = [known(say_ms(getattr(one.values, name)), one.why.get(name, ""), tone) for name in SHOWN]
+        rows.append(Row([Cell(one.name, accent=one.accent)], [Cell(count(one.expected)), *cells, Cell("")]))
     columns = ["n", *(STATISTIC_NAMES[name] for name in SHOWN), "its generator"]
     return table("Floors of the harness", ["floor"], columns, rows)
 
@@ -159,6 +173,6 @@ TONES = {"valid": "good", "suspect": "warn", "invalid": "bad"}
 
 
 def _floor(one: Floor) -> Row:
-    figures = [known(say_ms(getattr(one, f"{name}_ms")), one.why.get(f"{name}_ms", "")) for name in SHOWN]
+    cells = [known(say_ms(getattr(one, f"{name}_ms")), one.why.get(f"{name}_ms", "")) for name in SHOWN]
     kept_up = Cell(one.validity, one.reason, TONES.get(one.validity, ""))
-    return Row([Cell(NAMES[one.name], accent=ACCENTS[one.name])], [Cell(count(one.n)), *figures, kept_up])
+    return Row([Cell(NAMES[one.name], accent=ACCENTS[one.name])], [Cell(count(one.n)), *cells, kept_up])

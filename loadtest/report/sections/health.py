@@ -9,6 +9,7 @@ from typing import NamedTuple
 from loadtest.analysis import generator, timeline, validity
 from loadtest.analysis.figures import lag
 from loadtest.analysis.generator import Vitals
+from loadtest.analysis.hosts import HostRow
 from loadtest.measure.histogram import Histogram
 from loadtest.measure.units import MS, say_ms
 from loadtest.report import charts
@@ -36,6 +37,7 @@ class Health(NamedTuple):
     pictures: list[Picture]
     rules: Table
     workers: Table
+    hosts: Table
 
 
 def health(subjects: Sequence[Subject]) -> Health:
@@ -53,6 +55,12 @@ def health(subjects: Sequence[Subject]) -> Health:
             ["process", *whose(subjects)],
             ["CPU p95", "longest GC", "planned", "sent", *LAG_COLUMNS],
             [row for one in subjects for row in _workers(one)],
+        ),
+        table(
+            "Machines that the users ran on, and their clocks by the master's",
+            ["machine", *whose(subjects)],
+            ["processes", "ahead by", "known to", "drift", "seconds agree to"],
+            [_host(one, host) for one in subjects if _several(one) for host in one.summary.hosts],
         ),
     )
 
@@ -149,6 +157,32 @@ def _worker(subject: Subject, one: Vitals) -> Row:
             *(cell for name in LAGS for cell in _lag(getattr(one, name))),
         ],
     )
+
+
+def _several(subject: Subject) -> bool:
+    """Whether there is more to say than where the master was."""
+    hosts = subject.summary.hosts
+    return len(hosts) > 1 or any(not one.same_clock for one in hosts)
+
+
+def _host(subject: Subject, host: HostRow) -> Row:
+    clock = [Cell("the master's clock"), *(known(UNKNOWN) for _ in range(3))]
+    if not host.same_clock:
+        drift = UNKNOWN
+        if host.drift_ppm is not None:
+            drift = f"{host.drift_ppm:.0f} ± {host.drift_bound_ppm or 0:.0f} ppm"
+        clock = [
+            Cell(_ahead(host.offset_ms or 0.0)),
+            Cell(f"± {say_ms(host.bound_ms)}"),
+            known(drift),
+            known(UNKNOWN if host.axis_ms is None else f"± {say_ms(host.axis_ms)}"),
+        ]
+    return Row([Cell(host.host), *subject.who], [Cell(", ".join(host.workers)), *clock])
+
+
+def _ahead(offset_ms: float) -> str:
+    """With its sign: a clock that counts from another boot may be days behind."""
+    return f"{'−' if offset_ms < 0 else ''}{say_ms(abs(offset_ms))}"
 
 
 def _lag(histogram: Histogram) -> list[Cell]:

@@ -24,6 +24,7 @@ PARAMETERS = {
     "spawn_rate": "users spawned per second",
     "run_time_s": "run time, s",
     "processes": "generator processes",
+    "server_metrics": "figures of the server from",
 }
 TARGET = {
     "url": "address",

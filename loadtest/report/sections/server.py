@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from loadtest.analysis.server import UNTOLD, ServerFigures
+from loadtest.analysis.server import ONE_PROCESS, UNTOLD, ServerFigures
 from loadtest.analysis.timeline import Track
 from loadtest.measure.rows import ServerRow
 from loadtest.measure.units import say_bytes, say_ms
@@ -15,7 +15,7 @@ from loadtest.report import charts
 from loadtest.report.sections.figure import Picture, fault_key, fault_words, key, shared_marks, shared_spans
 from loadtest.report.subject import Subject, whose
 from loadtest.report.table import Cell, Row, Table, known, table
-from loadtest.report.words import percent
+from loadtest.report.words import count, percent
 
 MEGABYTE = 1_000_000
 LEAST_MB = 0.1
@@ -31,6 +31,10 @@ def _cpu_s(of: ServerFigures) -> str:
 FIGURES: Mapping[str, tuple[str, Say]] = {
     "cpu_percent_mean": ("CPU, mean", lambda of: percent(of.cpu_percent_mean, 1)),
     "cpu_percent_p95": ("CPU, p95 of the seconds", lambda of: percent(of.cpu_percent_p95, 1)),
+    "cpu_percent_busiest": (
+        "CPU of its busiest process, mean",
+        lambda of: percent(of.cpu_percent_busiest, 1),
+    ),
     "cpu_s_per_1000_deliveries": ("CPU time for 1,000 deliveries", _cpu_s),
     "rss_bytes_max": ("memory, at most", lambda of: say_bytes(of.rss_bytes_max)),
     "rss_bytes_per_hour": ("memory, growth per hour", lambda of: _signed(of.rss_bytes_per_hour)),
@@ -42,7 +46,9 @@ FIGURES: Mapping[str, tuple[str, Say]] = {
         "lag of its loop, p99: worst that it told",
         lambda of: say_ms(of.loop_lag_ms_p99_max),
     ),
+    "descriptors_max": ("open files and sockets, at most", lambda of: count(of.descriptors_max)),
 }
+_NOTHING_TO_SAY = (UNTOLD, ONE_PROCESS)
 
 
 class Server(NamedTuple):
@@ -60,16 +66,20 @@ def server(subjects: Sequence[Subject]) -> Server | None:
         return None
     told = [one for one, _ in shown]
     return Server(
-        [said for one, figures in shown if (said := _sentence(one, figures))],
-        [*_cpu(told), *_memory(told)],
+        [
+            *(said for one, figures in shown if (said := _sentence(one, figures))),
+            *(f"{one.intro}These figures are from {named}." for one in told if (named := _source(one))),
+        ],
+        [*_cpu(told), *_memory(told), *_lag(told), *_sockets(told)],
         table(
-            "The server in the measured phase, by what it says of itself",
+            "The server in the measured phase"
+            + ("" if any(map(_source, told)) else ", by what it says of itself"),
             ["figure", *whose(subjects)],
             ["value"],
             [
                 _row(one, figures, name)
                 for name in FIGURES
-                if any(figures.why.get(name) != UNTOLD for _, figures in shown)
+                if any(figures.why.get(name) not in _NOTHING_TO_SAY for _, figures in shown)
                 for one, figures in shown
             ],
         ),
@@ -79,6 +89,11 @@ def server(subjects: Sequence[Subject]) -> Server | None:
 def _row(subject: Subject, figures: ServerFigures, name: str) -> Row:
     label, say = FIGURES[name]
     return Row([Cell(label), *subject.who], [known(say(figures), figures.why.get(name, ""))])
+
+
+def _source(subject: Subject) -> str:
+    """Who told all this; empty: a run of older days, in which nobody but the server itself could."""
+    return str(subject.run.manifest.parameters.get("server_metrics") or "")
 
 
 def _sentence(subject: Subject, figures: ServerFigures) -> str:
@@ -131,6 +146,26 @@ def _memory(subjects: Sequence[Subject]) -> list[Picture]:
     return _picture(
         subjects, drawn, title, "server-memory", f"Resident memory of the server: {said}.", caption
     )
+
+
+def _lag(subjects: Sequence[Subject]) -> list[Picture]:
+    tracks = _tracks(subjects, lambda row: row.loop_lag_ms)
+    highest = max((float(track.values.max()) for _, track in tracks), default=0.0)
+    said = f"Lag of the server's event loop, at most {say_ms(highest)}."
+    return _picture(
+        subjects, tracks, "Lag of the server's event loop", "server-lag", said, "Milliseconds, p99."
+    )
+
+
+def _sockets(subjects: Sequence[Subject]) -> list[Picture]:
+    """By its own count of connections, or, of who has none, by all that it has open."""
+    tracks = _tracks(subjects, lambda row: row.sockets if row.sockets >= 0 else row.descriptors)
+    highest = max((float(track.values.max()) for _, track in tracks), default=0.0)
+    counted = any(row.sockets >= 0 for one in subjects for row in one.run.server)
+    what = "connections, by its own count" if counted else "files and sockets that it has open"
+    said = f"Open sockets of the server: {what}, at most {count(round(highest))}."
+    caption = f"{what[0].upper()}{what[1:]}."
+    return _picture(subjects, tracks, "Open sockets of the server", "server-sockets", said, caption)
 
 
 def _tracks(subjects: Sequence[Subject], of: Callable[[ServerRow], float]) -> list[tuple[Subject, Track]]:

@@ -1,9 +1,7 @@
 """How does the fault proxy live and end, with the server behind it?"""
 
 import asyncio
-import contextlib
 import gc
-import resource
 import signal
 import socket
 import sys
@@ -12,6 +10,8 @@ from dataclasses import dataclass
 
 import uvloop
 
+from loadtest.targets import descriptors
+from loadtest.targets.child import say_ending
 from loadtest.targets.faultproxy import control
 from loadtest.targets.faultproxy.keeper import Keeper
 from loadtest.targets.faultproxy.link import Upstream
@@ -40,7 +40,7 @@ def run(
 
     `ready` is called once connections are accepted. `name` begins what is said on stderr.
     """
-    _raise_file_limit()
+    descriptors.raise_limit()  # a connection takes two
     # A full collection walks every connection: rare instead of in the middle of a measurement.
     gc.set_threshold(50_000, 20, 100)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -104,21 +104,10 @@ def _keeper(
         proxy.shut_for("server")
         if was_up:
             say(
-                f"the server ended by itself ({_ending(code)}): connections are refused until it is restarted"
+                f"the server ended by itself ({say_ending(code)}): connections are refused until it is restarted"
             )
         else:
-            say(f"the server did not start ({_ending(code)})")
+            say(f"the server did not start ({say_ending(code)})")
             finish(FAILED)
 
     return Keeper(behind.command, behind.environment, proxy.timers, up, lost)
-
-
-def _ending(code: int) -> str:
-    return f"exit code {code}" if code >= 0 else f"signal {-code}"
-
-
-def _raise_file_limit() -> None:
-    """A connection takes two descriptors; the usual soft limit is 1024."""
-    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

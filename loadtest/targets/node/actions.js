@@ -2,8 +2,8 @@
 //
 // One table of actions for both doors. Each domain brings its rows; the doors know only `perform`. A row is
 // `[name, run(actor, payload), charge]`: `run` returns the ack, or undefined for an event that has none, and an ack
-// with a true `duplicate` says that nothing was done again. `charge` ("message", "event" or "free") says which rate
-// limits count it.
+// with a true `duplicate` says that nothing was done again. `charge` ("message", "event", "free" or "idle") says which
+// rate limits count it: none the last two, and what is idle does not even look at anything.
 import { isObject } from "./fields.js";
 import { RATE_WINDOW_MS } from "./ratelimit.js";
 import { Refusal } from "./refusal.js";
@@ -17,7 +17,7 @@ export function calibrationActions(clock) {
     ...(isObject(payload) ? payload : { data: payload }),
     serverTime: clock.ts(),
   });
-  return [["echo", echo, "free"]];
+  return [["echo", echo, "idle"]];
 }
 
 export class Actions {
@@ -33,6 +33,11 @@ export class Actions {
 
   has(name) {
     return this.#actions.has(name);
+  }
+
+  // Does it neither change anything nor depend on anything?
+  isIdle(name) {
+    return this.#actions.get(name).charge === "idle";
   }
 
   // Carries an action out within the asker's rate limit. Throws Refusal; what is refused costs nothing.
@@ -52,7 +57,7 @@ export class Actions {
   #checkLimit(window) {
     const wait = window.wait(this.#clock.now());
     if (wait <= 0) return;
-    this.#counters.rateLimited++;
+    this.#counters.limited();
     throw new Refusal("RATE_LIMITED", `${window.limit} per ${RATE_WINDOW_MS / 1000} s are allowed`, {
       detail: { limit: window.limit, windowMs: RATE_WINDOW_MS, retryAfterMs: Math.ceil(wait) },
     });

@@ -10,12 +10,15 @@ import { buildCore } from "./core.js";
 import { Domains } from "./domains.js";
 import { Gateway } from "./gateway.js";
 import { Hooks } from "./hooks.js";
+import { Local } from "./local.js";
 import { Messaging } from "./messaging.js";
 import { messagingRoutes } from "./messaging_rest.js";
 import { require } from "./packages.js";
 import { presenceRoutes } from "./presence_rest.js";
 import { PresenceWatch } from "./presence_watch.js";
 import { Rest } from "./rest.js";
+import { Shared } from "./shared.js";
+import { State } from "./state.js";
 import { Support } from "./support.js";
 import { supportRoutes } from "./support_rest.js";
 
@@ -26,18 +29,21 @@ const KEEP_ALIVE_MS = 65_000;
 export class Application {
   #settings;
 
-  // `adapter`: how rooms are shared with other servers; undefined if they are not.
-  constructor(settings, adapter) {
+  // `sharing`: what there is to share with other servers, as sharing.js says.
+  constructor(settings, sharing) {
     this.#settings = settings;
-    this.io = new Server(ioOptions(settings, adapter));
-    this.core = buildCore(settings, this.io);
+    this.io = new Server(ioOptions(settings, sharing.adapter));
+    this.core = buildCore(settings, this.io, sharing);
     // PresenceWatch comes first: the others ask `presence` who is here.
     const parts = [PresenceWatch, Messaging, Calling, Support].map((Part) => new Part(this.core));
     this.domains = new Domains(parts);
     const rows = [...this.domains.actions(), ...calibrationActions(this.core.clock)];
     const actions = new Actions(rows, this.core.counters, this.core.clock);
-    this.gateway = new Gateway(this.core, actions, this.domains);
-    this.rest = new Rest(this.core, actions, this.domains);
+    const state = new State(this.core, actions, this.domains);
+    this.way = sharing.redis === undefined ? new Local(this.core, state) : new Shared(this.core, state, sharing);
+    this.gateway = new Gateway(this.core, actions, this.way);
+    this.way.onGivenUp = (lost) => this.gateway.hangUp(lost);
+    this.rest = new Rest(this.core, this.way);
     this.http = createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, this.#listener());
     if (settings.enableWebsocket) this.io.attach(this.http);
     this.#guardUpgrades();
@@ -45,14 +51,14 @@ export class Application {
   }
 
   #routes() {
-    const { rest, core } = this;
+    const { rest, core, gateway, domains, way } = this;
     return [
       ...rest.routes(),
       ...presenceRoutes(rest),
-      ...messagingRoutes(rest, core),
-      ...callRoutes(rest, core),
-      ...supportRoutes(rest, core),
-      ...(this.#settings.testHooks ? new Hooks(core, rest, this.gateway, this.domains).routes() : []),
+      ...messagingRoutes(rest),
+      ...callRoutes(rest),
+      ...supportRoutes(rest),
+      ...(this.#settings.testHooks ? new Hooks(core, rest, gateway, domains, way).routes() : []),
       ...(this.#settings.adminUi ? adminRoutes() : []),
     ];
   }

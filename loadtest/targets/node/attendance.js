@@ -56,6 +56,10 @@ export class Attendance {
     this.#fading.delete(user);
   }
 
+  toJSON() {
+    return [[...this.#states], [...this.#fading]];
+  }
+
   #touch(user, now) {
     this.#fading.delete(user);
     this.#fading.set(user, now);

@@ -17,10 +17,10 @@ export class Calling extends Domain {
   #clock;
   #calls;
 
-  constructor({ settings, boot, presence, callFeeds, fanout, clock }) {
+  constructor({ settings, boot, presence, feeds, fanout, clock }) {
     super();
     this.#presence = presence;
-    this.#feeds = callFeeds;
+    this.#feeds = feeds.calls;
     this.#fanout = fanout;
     this.#clock = clock;
     this.#calls = new Calls(`c${boot}`, settings.ringTimeoutMs, settings.partyGraceMs);
@@ -137,6 +137,10 @@ export class Calling extends Domain {
 
   stats() {
     return { calls: this.#calls.tally() };
+  }
+
+  toJSON() {
+    return this.#calls;
   }
 
   // -- what is told

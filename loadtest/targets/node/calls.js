@@ -161,6 +161,18 @@ export class Calls {
     return { ringing, active: this.#ofParty.size / 2 - ringing, ...this.#outcomes };
   }
 
+  toJSON() {
+    return [
+      this.#begun,
+      [...this.#calls],
+      [...this.#ofParty.keys()],
+      [...this.#ringing.keys()],
+      this.#over.map(({ id }) => id),
+      this.#parties,
+      this.#outcomes,
+    ];
+  }
+
   // -- the table
 
   #forCallee(call, user) {

@@ -10,15 +10,19 @@ export class Clock {
   #start = performance.timeOrigin + performance.now();
   #origin = performance.now();
   #rate;
+  #turn;
 
-  // `rate`: how many seconds pass in one. Tests let a minute pass in a second.
-  constructor(rate = 1) {
+  // `rate`: how many seconds pass in one. Tests let a minute pass in a second; several servers count from one `epoch`,
+  // lest their hours drift apart. While a `turn` lasts that has a moment, it is that moment.
+  constructor(rate, turn, epoch = this.#start) {
+    this.#start = epoch + (this.#start - epoch) * rate;
     this.#rate = rate;
+    this.#turn = turn;
   }
 
   // Milliseconds since 1970, with fractions; they never fall.
   now() {
-    return this.#start + (performance.now() - this.#origin) * this.#rate;
+    return this.#turn.moment ?? this.#start + (performance.now() - this.#origin) * this.#rate;
   }
 
   // The same as people are told it.

@@ -14,6 +14,10 @@ class Conversation {
   constructor(id) {
     this.id = id;
   }
+
+  toJSON() {
+    return [this.log, this.marks, [...this.members], this.liveChat];
+  }
 }
 
 // A conversation comes into being when the first user joins it, and outlives its members.
@@ -81,5 +85,9 @@ export class Conversations {
       throw new Refusal("FORBIDDEN", `${user} is not a member of ${id}: join its room first`);
     }
     return conversation;
+  }
+
+  toJSON() {
+    return [[...this.#known], [...this.#ofUser].map(([user, mine]) => [user, [...mine.keys()]])];
   }
 }

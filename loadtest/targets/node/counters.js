@@ -2,7 +2,8 @@
 const LAG_SAMPLES = 1200;
 
 // `received`: events and their REST equivalents, under the event's name. `emitted`: one per recipient socket or feed
-// it was handed to. `accepted`: carried out, neither refused nor a repetition.
+// it was handed to. `accepted`: carried out, neither refused nor a repetition. Where several servers carry out the same
+// request, the one that it came to counts it.
 export class Counters {
   received = {};
   emitted = {};
@@ -10,9 +11,23 @@ export class Counters {
   rateLimited = 0;
   #lags = [];
   #next = 0;
+  #turn;
+
+  constructor(turn) {
+    this.#turn = turn;
+  }
 
   count(kind, name, times = 1) {
-    if (times) this[kind][name] = (this[kind][name] ?? 0) + times;
+    if (times && this.#turn.mine) this[kind][name] = (this[kind][name] ?? 0) + times;
+  }
+
+  // Given to one socket of this server, whoever asked for it.
+  handed(name) {
+    this.emitted[name] = (this.emitted[name] ?? 0) + 1;
+  }
+
+  limited() {
+    if (this.#turn.mine) this.rateLimited++;
   }
 
   // One sample of how much later than asked the event loop came round.

@@ -19,7 +19,8 @@ export class Domain {
   // Every 50 ms: what has come due? Must cost next to nothing when nothing has.
   tick(_now) {}
 
-  // What it adds to /__stats.
+  // What it adds to /__stats. (`toJSON`, here and in all that a part keeps, is whatever servers with one log must know
+  // alike.)
   stats() {
     return {};
   }
@@ -55,5 +56,9 @@ export class Domains {
 
   stats() {
     return Object.assign({}, ...this.#parts.map((part) => part.stats()));
+  }
+
+  toJSON() {
+    return this.#parts;
   }
 }

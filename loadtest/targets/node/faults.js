@@ -17,6 +17,7 @@ const LASTING = [
   "reorder",
   "denyAuth",
 ];
+const AT_DOORS = ["acceptDelay", "refuseUpgrade", "denyAuth"];
 const KINDS = [...AT_ONCE, ...LASTING, "none"];
 export const STRIKES_SOCKETS = ["dropSockets", "kick"];
 const NEEDS_MS = ["freeze", "delay", "acceptDelay"];
@@ -83,6 +84,11 @@ class Dice {
     if (this.fault.everyNth) return this.#cases % this.fault.everyNth === 0;
     return this.#random() < this.fault.ratio;
   }
+
+  // How often it was thrown decides what comes next.
+  toJSON() {
+    return [this.fault, this.#cases];
+  }
 }
 
 // Whom a fault at once strikes: exactly the ratio (rounded half up), or every n-th, of the candidates in order.
@@ -124,6 +130,12 @@ export class Faults {
 
   strikes(kind) {
     return this.#dice.get(kind)?.strikes() ?? false;
+  }
+
+  // At its own doors each server throws its own dice.
+  toJSON() {
+    const dice = [...this.#dice].filter(([kind]) => !AT_DOORS.includes(kind));
+    return [dice, [...this.#held.keys()], this.counts];
   }
 
   lasting(kind) {
@@ -178,5 +190,9 @@ export class Pacing {
     }
     this.#last = due;
     return due;
+  }
+
+  toJSON() {
+    return [this.#last, this.#slot];
   }
 }

@@ -44,6 +44,10 @@ class FeedLog {
   reachesBackTo(pos) {
     return this.pos - pos <= KEPT_ITEMS;
   }
+
+  toJSON() {
+    return [this.name, this.readAt, this.pos, this.#items];
+  }
 }
 
 // The logs of one kind of feed, of all users who poll. `boot` must differ between two starts of the server, `letter`
@@ -107,5 +111,9 @@ export class Feeds {
     for (const [user, log] of this.#logs) {
       if (now - log.readAt >= FORGET_AFTER_MS) this.#logs.delete(user);
     }
+  }
+
+  toJSON() {
+    return [this.#begun, [...this.#logs]];
   }
 }

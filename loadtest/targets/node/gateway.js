@@ -5,23 +5,23 @@ import { chosen } from "./faults.js";
 import { isObject } from "./fields.js";
 import { SlidingWindow } from "./ratelimit.js";
 import { asRefusal, AUTH_CODES, Refusal } from "./refusal.js";
-import { CONVERSATION_ROOM, USER_ROOM } from "./rooms.js";
-import { actorOf, Session } from "./sessions.js";
+import { CONVERSATION_ROOM } from "./rooms.js";
+import { Session } from "./sessions.js";
 
 const AUTHENTICATE_WITHIN_MS = 10 * SECOND;
 
 export class Gateway {
   #core;
   #actions;
-  #domains;
+  #way;
   #scope;
   // What a token in CONNECT said, until its socket is connected.
   #welcome = new WeakMap();
 
-  constructor(core, actions, domains) {
+  constructor(core, actions, way) {
     this.#core = core;
     this.#actions = actions;
-    this.#domains = domains;
+    this.#way = way;
     this.#scope = SOCKET_SCOPES[core.settings.rateLimitScope];
     core.io.use((socket, next) => this.#admit(socket, next));
     core.io.on("connection", (socket) => this.#connected(socket));
@@ -54,7 +54,11 @@ export class Gateway {
     if (socket.recovered && socket.data.userId !== undefined) {
       this.#recovered(session);
     } else if (claims !== undefined) {
-      fanout.toSession(session, "authenticated", this.#bind(session, claims, socket.handshake.auth));
+      const welcome = (hello) => fanout.toSession(session, "authenticated", hello);
+      this.#bind(session, claims, socket.handshake.auth, welcome, (error) => {
+        this.#refuse(session, "authenticate", undefined, asRefusal(error, "CONNECT"), false);
+        socket.disconnect();
+      });
     } else {
       session.deadline = setTimeout(() => socket.disconnect(), clock.wait(AUTHENTICATE_WITHIN_MS));
     }
@@ -68,13 +72,18 @@ export class Gateway {
       const conversation = conversations.find(room.slice(CONVERSATION_ROOM.length));
       if (!conversation?.members.has(session.userId)) rooms.leave(room, session);
     }
-    this.#domains.authenticated(session);
+    this.#way.recovered(session);
   }
 
   #disconnected(session) {
     clearTimeout(session.deadline);
     this.#core.sessions.delete(session.sid);
-    if (session.authenticated) this.#domains.disconnected(session);
+    this.#way.disconnected(session);
+  }
+
+  // The others hold this server for gone, and with it the sockets of `lost`: whoever is there all the same comes anew.
+  hangUp(lost) {
+    for (const { socket } of lost) socket?.disconnect();
   }
 
   // -- authentication
@@ -91,27 +100,15 @@ export class Gateway {
     return claims;
   }
 
-  // Binds the socket to the token's user; returns what `authenticated` says. Throws Refusal AUTH_MISMATCH.
-  #bind(session, { userId, role, expiresAtMs }, { deviceId: device }) {
-    if (session.authenticated && session.userId !== userId) {
-      throw new Refusal("AUTH_MISMATCH", `the socket already belongs to ${session.userId}`);
-    }
-    const named = typeof device === "string" && device !== "" ? device : session.deviceId;
-    Object.assign(session, { userId, role, deviceId: named || session.sid, expiresAtMs });
-    session.remember();
-    clearTimeout(session.deadline);
-    this.#core.rooms.enter(USER_ROOM + userId, session);
-    this.#domains.authenticated(session);
-    return {
-      ok: true,
-      userId,
-      role,
-      deviceId: session.deviceId,
-      socketId: session.sid,
-      rooms: [USER_ROOM + userId],
-      serverTime: this.#core.clock.ts(),
-      expiresAt: expiresAtMs,
+  // Binds the socket to the token's user; `done` gets what `authenticated` says, `failed` AUTH_MISMATCH.
+  #bind(session, claims, { deviceId }, done, failed) {
+    session.introduced = true;
+    const welcome = (hello) => {
+      session.remember();
+      clearTimeout(session.deadline);
+      done(hello);
     };
+    this.#way.run("authenticate", session, [claims, deviceId], welcome, failed);
   }
 
   // -- events
@@ -119,28 +116,31 @@ export class Gateway {
   #heard(session, name, args) {
     const ack = typeof args.at(-1) === "function" ? args.pop() : undefined;
     const [payload] = args;
-    let answer;
-    try {
-      answer = this.#perform(session, name, payload);
-    } catch (error) {
-      answer = this.#refuse(session, name, payload, asRefusal(error, name), ack !== undefined);
+    const done = (answer) => (answer === undefined ? ack?.() : ack?.(answer));
+    const failed = (error) => done(this.#refuse(session, name, payload, asRefusal(error, name), ack !== undefined));
+    if (name === "authenticate") return this.#authenticate(session, payload, done, failed);
+    if (!session.authenticated && !session.introduced) {
+      return failed(new Refusal("NOT_AUTHENTICATED", "authenticate first"));
     }
-    if (answer === undefined) ack?.();
-    else ack?.(answer);
+    if (!this.#actions.has(name)) return failed(new Refusal("PAYLOAD_INVALID", "there is no such event"));
+    this.#way.run("act", session, [name, payload, this.#scope], done, failed);
   }
 
-  #perform(session, name, payload) {
+  #authenticate(session, payload, done, failed) {
     const { counters, fanout } = this.#core;
-    if (name === "authenticate") {
-      counters.count("received", name);
-      const hello = this.#bind(session, this.#claims(payload), payload);
-      counters.count("accepted", name);
-      fanout.toSession(session, "authenticated", hello);
-      return hello;
+    counters.count("received", "authenticate");
+    let claims;
+    try {
+      claims = this.#claims(payload);
+    } catch (error) {
+      return failed(error);
     }
-    if (!session.authenticated) throw new Refusal("NOT_AUTHENTICATED", "authenticate first");
-    if (!this.#actions.has(name)) throw new Refusal("PAYLOAD_INVALID", "there is no such event");
-    return this.#actions.perform(name, actorOf(session, session), payload, this.#scope);
+    const welcome = (hello) => {
+      counters.count("accepted", "authenticate");
+      fanout.toSession(session, "authenticated", hello);
+      done(hello);
+    };
+    this.#bind(session, claims, payload, welcome, failed);
   }
 
   // The ack of a refusal; the `error` event too where nobody waits for an ack or the contract wants both.

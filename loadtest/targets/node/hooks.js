@@ -14,19 +14,22 @@ export class Hooks {
   #rest;
   #gateway;
   #domains;
+  #way;
 
-  constructor(core, rest, gateway, domains) {
+  constructor(core, rest, gateway, domains, way) {
     this.#core = core;
     this.#rest = rest;
     this.#gateway = gateway;
     this.#domains = domains;
+    this.#way = way;
   }
 
   routes() {
     return [
       post("/api/auth/token", (request) => this.#token(request)),
-      get("/__stats", () => answer(this.#stats())),
+      get("/__stats", () => this.#stats()),
       post("/__fault", (request) => this.#fault(request)),
+      ...(this.#core.settings.redisUrl ? [get("/__digest", async () => answer(await this.#way.digests()))] : []),
     ];
   }
 
@@ -42,23 +45,10 @@ export class Hooks {
     return answer({ token: tokens.issue(userId, role, expiresAtS), userId, expiresAt: expiresAtS * 1000 }, 201);
   }
 
-  #stats() {
-    const { sessions, rooms, counters, faults } = this.#core;
-    const { user, system } = process.cpuUsage();
-    return {
-      sockets: sessions.size,
-      rooms: rooms.size,
-      received: counters.received,
-      emitted: counters.emitted,
-      accepted: counters.accepted,
-      rateLimited: counters.rateLimited,
-      ...this.#domains.stats(),
-      faulted: faults.counts,
-      pid: process.pid,
-      cpuSeconds: (user + system) / 1e6,
-      rssBytes: process.memoryUsage.rss(),
-      loopLagMsP99: counters.lagP99(),
-    };
+  async #stats() {
+    const counts = await this.#way.counts();
+    const { rooms, faults } = this.#core;
+    return answer({ ...counts, rooms: rooms.size, faulted: faults.counts, ...this.#domains.stats() });
   }
 
   async #fault(request) {
@@ -68,9 +58,8 @@ export class Hooks {
       const sids = this.#gateway.strike(fault);
       return answer({ ok: true, kind, struck: sids.length, sids });
     }
-    if (kind === "none") this.#core.fanout.endFaults();
-    else if (kind === "freeze") setTimeout(stand, FREEZE_AFTER_MS, fault.ms);
-    else this.#core.faults.start(fault);
+    if (kind === "freeze") setTimeout(stand, FREEZE_AFTER_MS, fault.ms);
+    else await this.#way.order(fault);
     return answer({ ok: true, kind, struck: 0 });
   }
 }

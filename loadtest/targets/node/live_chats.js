@@ -200,6 +200,19 @@ export class LiveChats {
     return { open: this.#open.size, queued: this.#queue.length, assigned: taken.length, orphaned };
   }
 
+  toJSON() {
+    return [
+      [this.#started, this.#queueShrank, this.#toldAt],
+      [...this.#chats],
+      [...this.#open.keys()],
+      this.#queue.map(({ id }) => id),
+      this.#closed.map(({ id }) => id),
+      this.#outbox,
+      this.#operators,
+      this.#visitors,
+    ];
+  }
+
   // -- what follows
 
   #expire(now) {

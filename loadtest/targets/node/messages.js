@@ -33,6 +33,10 @@ export class MessageLog {
     return { items, hasMore: start + items.length < this.lastSeq };
   }
 
+  toJSON() {
+    return [this.lastSeq, this.#kept];
+  }
+
   #slice(afterSeq, count) {
     return Array.from({ length: count }, (_, index) => this.#kept[(afterSeq + index) % KEPT_MESSAGES]);
   }
@@ -55,6 +59,10 @@ export class Receipts {
 
   forget(sender) {
     this.#senders.delete(sender);
+  }
+
+  toJSON() {
+    return [...this.#senders].map(([sender, sent]) => [sender, [...sent]]);
   }
 }
 

@@ -127,6 +127,10 @@ export class Messaging extends Domain {
     for (const typist of this.#typists.gone(session.sid)) this.#announce("typing:stop", typist);
   }
 
+  toJSON() {
+    return [this.#sent, this.#receipts, this.#typists];
+  }
+
   #announce(name, { userId, sid, conversationId, meta }, more = {}) {
     this.#toOthers(conversationId, name, { conversationId, userId, ts: this.#clock.ts(), ...more, meta }, sid);
   }

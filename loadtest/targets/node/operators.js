@@ -124,6 +124,11 @@ export class Operators {
     return idle.map(({ id }) => id);
   }
 
+  toJSON() {
+    const known = [...this.#known].map(([id, one]) => [id, { ...one, chats: [...one.chats] }]);
+    return [this.#turns, known, this.#attendance];
+  }
+
   #takeTurn(operator, before) {
     if (operator.status === "online" && before !== "online") operator.turn = ++this.#turns;
   }

@@ -89,6 +89,10 @@ export class Presence {
     return went;
   }
 
+  toJSON() {
+    return [[...this.#people].map(([user, one]) => [user, { ...one, sockets: [...one.sockets] }]), [...this.#watched]];
+  }
+
   #person(user) {
     const known = this.#people.get(user);
     if (known !== undefined) return [known, false];

@@ -2,9 +2,9 @@
 import { answer, get } from "./answers.js";
 
 export function presenceRoutes(rest) {
-  const presence = (request) => {
+  const presence = async (request) => {
     const userIds = (request.query.get("userIds") ?? "").split(",");
-    return answer(rest.performWith(request, "presence:get", { userIds }));
+    return answer(await rest.performWith(request, "presence:get", { userIds }));
   };
   return [get("/api/presence", presence)];
 }

@@ -30,6 +30,10 @@ export class SlidingWindow {
     return this.#accepted.length === this.#first;
   }
 
+  toJSON() {
+    return this.#accepted.slice(this.#first);
+  }
+
   #forget(now) {
     const horizon = now - this.windowMs;
     while (this.#accepted[this.#first] <= horizon) this.#first++;

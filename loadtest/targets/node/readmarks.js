@@ -9,4 +9,8 @@ export class ReadMarks {
     this.#marks.set(user, upTo);
     return { mark: upTo, advanced: true };
   }
+
+  toJSON() {
+    return [...this.#marks];
+  }
 }

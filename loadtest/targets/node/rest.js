@@ -1,10 +1,9 @@
-// What does a polling client get to see? The contract's HTTP door, over the same actions, store and feeds.
+// What does a polling client get to see? The contract's HTTP door, to the same state.
 import { HTTP_READS, HTTP_SCOPE } from "./actions.js";
 import { answer, get, route, wholeParameter } from "./answers.js";
 import { isObject } from "./fields.js";
-import { RATE_WINDOW_MS, SlidingWindow } from "./ratelimit.js";
+import { RATE_WINDOW_MS } from "./ratelimit.js";
 import { Refusal } from "./refusal.js";
-import { actorOf } from "./sessions.js";
 
 export const PAGE_LIMIT = 500;
 export const DEFAULT_PAGE = 100;
@@ -15,25 +14,29 @@ export class Rest {
   #settings;
   #tokens;
   #clock;
-  #actions;
-  #domains;
-  #windows = new Map();
+  #feeds;
+  #way;
 
-  constructor({ settings, tokens, clock }, actions, domains) {
+  constructor({ settings, tokens, clock, feeds }, way) {
     this.#settings = settings;
     this.#tokens = tokens;
     this.#clock = clock;
-    this.#actions = actions;
-    this.#domains = domains;
+    this.#feeds = feeds;
+    this.#way = way;
   }
 
   routes() {
     return [get("/", () => answer({ status: "ok" })), get("/api/config", () => answer(this.#config()))];
   }
 
-  // A route to read one's own feed among `feeds`.
-  feed(path, feeds) {
-    return get(path, (request) => this.#read(request, feeds));
+  // A route to read one's own feed of one kind.
+  feed(path, kind) {
+    return get(path, (request) => this.#read(request, kind));
+  }
+
+  // What `method` of State answers to a polling user, or a promise of it. Throws Refusal.
+  ask(method, poller, args) {
+    return this.#way.ask(method, poller, args);
   }
 
   // A route that carries out `event` and answers its ack.
@@ -49,35 +52,25 @@ export class Rest {
 
   // Carries `event` out for whoever asks, as `action` describes it. Throws Refusal.
   async perform(request, event) {
-    const actor = this.actor(request);
+    const poller = this.poller(request);
     const { method, params } = request;
     const payload = method === "GET" ? {} : await this.body(request, Object.keys(params).length > 0);
-    return this.performWith(request, event, isObject(payload) ? { ...payload, ...params } : payload, actor);
+    return this.performWith(request, event, isObject(payload) ? { ...payload, ...params } : payload, poller);
   }
 
   // The same with a payload that the route has put together itself.
-  performWith(request, event, payload, actor = this.actor(request)) {
-    return this.#actions.perform(event, actor, payload, request.method === "GET" ? HTTP_READS : HTTP_SCOPE);
-  }
-
-  // Drops the rate windows of tokens that have written nothing for a minute.
-  forgetIdleWindows() {
-    const now = this.#clock.now();
-    for (const [token, window] of this.#windows) {
-      if (window.isEmpty(now)) this.#windows.delete(token);
-    }
+  performWith(request, event, payload, poller = this.poller(request)) {
+    return this.ask("act", poller, [event, payload, request.method === "GET" ? HTTP_READS : HTTP_SCOPE]);
   }
 
   // Who asks. Throws Refusal NOT_AUTHENTICATED, AUTH_*.
-  actor({ headers }) {
+  poller({ headers }) {
     const [, scheme, token = ""] = /^(\S*) ?(.*)$/s.exec(headers.authorization ?? "");
     if (scheme.toLowerCase() !== "bearer" || token === "") {
       throw new Refusal("NOT_AUTHENTICATED", "the header Authorization: Bearer <token> is missing");
     }
     const { userId, role } = this.#tokens.verify(token.trim(), this.#clock.now());
-    let window = this.#windows.get(token);
-    if (window === undefined) this.#windows.set(token, (window = new SlidingWindow(this.#settings.rateLimit)));
-    return actorOf({ userId, role, window });
+    return { userId, role, key: token };
   }
 
   // The JSON of a request; `{}` where nothing was said and that is allowed. Throws PAYLOAD_TOO_LARGE, PAYLOAD_INVALID.
@@ -108,7 +101,7 @@ export class Rest {
   }
 
   #config() {
-    const { enableWebsocket, rateLimit, faultControl } = this.#settings;
+    const { enableWebsocket, rateLimit, faultControl, redisUrl, instance } = this.#settings;
     return {
       websocket: enableWebsocket,
       socketPath: "/socket.io",
@@ -116,16 +109,16 @@ export class Rest {
       rateLimit: { limit: rateLimit, windowMs: RATE_WINDOW_MS },
       reconnect: { attempts: 5, delaysMs: [1000, 2000, 4000, 8000, 16000] },
       ...(faultControl && { faultControl }),
+      ...(redisUrl && { instance }),
     };
   }
 
-  #read(request, feeds) {
-    const { userId } = this.actor(request);
+  async #read(request, kind) {
+    const poller = this.poller(request);
     const limit = wholeParameter(request, "limit", DEFAULT_PAGE, 1, PAGE_LIMIT);
-    const now = this.#clock.now();
-    this.#domains.polled(userId);
-    const { items, cursor, pos, hasMore, moved } = feeds.read(userId, request.query.get("cursor"), limit, now);
-    const etag = feeds.etag(userId, pos);
+    const page = await this.ask("read", poller, [kind, request.query.get("cursor"), limit]);
+    const { items, cursor, pos, hasMore, moved, now } = page;
+    const etag = this.#feeds[kind].etag(poller.userId, pos);
     const headers = { ETag: etag, "Cache-Control": "no-cache" };
     if (!moved && (request.headers["if-none-match"] ?? "").includes(etag)) return { status: 304, headers };
     return answer({ items, cursor, hasMore, serverTime: Math.floor(now) }, 200, headers);

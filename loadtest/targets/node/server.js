@@ -5,12 +5,10 @@ import cluster from "node:cluster";
 import { createServer } from "node:http";
 
 import { Application } from "./application.js";
-import { SECOND } from "./clock.js";
 import { settingsFrom, SettingsError } from "./settings.js";
-import { joinWorkers, leadWorkers, reason, redisAdapter, workerAdapter } from "./sharing.js";
+import { joinWorkers, leadWorkers, sharingOf, useless } from "./sharing.js";
 
 const TICK_MS = 50;
-const SWEEP_MS = 30 * SECOND;
 const BACKLOG = 4096;
 const END_WITHIN_MS = 1000;
 
@@ -23,14 +21,17 @@ function fail(...lines) {
 
 async function main() {
   const settings = read();
-  if (settings.workers > 1) return cluster.isPrimary ? lead(settings) : work(settings);
-  const application = new Application(settings, await adapterOf(settings));
+  if (settings.workers > 1 && cluster.isPrimary) return lead(settings);
+  const application = await begun(settings);
   const stopKeeping = keepHouse(application);
-  listen(application.http, settings);
-  endWith(() => {
+  const end = () => {
     stopKeeping();
     close(application);
-  });
+  };
+  process.once("SIGTERM", end);
+  if (settings.workers > 1) return work(application);
+  process.once("SIGINT", end);
+  listen(application.http, settings);
 }
 
 function read() {
@@ -42,22 +43,30 @@ function read() {
   }
 }
 
-async function adapterOf({ redisUrl }) {
-  if (!redisUrl) return undefined;
+// The application, once it knows what the other servers know.
+async function begun(settings) {
+  const application = new Application(settings, await withRedis(settings, sharingOf(settings, say)));
+  await withRedis(settings, application.way.begin());
+  return application;
+}
+
+async function withRedis({ redisUrl }, promise) {
   try {
-    const adapter = await redisAdapter(redisUrl, say);
-    say("REDIS_URL: events cross servers; sequence numbers, presence, calls, chats and feeds are each server's own");
-    return adapter;
+    return await promise;
   } catch (error) {
-    return fail(`cannot reach Redis (REDIS_URL): ${reason(error)}`);
+    if (!redisUrl) throw error;
+    return fail(useless(redisUrl, error));
   }
 }
 
 // -- one of several processes
 
-function lead(settings) {
+async function lead(settings) {
   const http = createServer();
-  leadWorkers(http);
+  leadWorkers(http, settings);
+  // One complaint is enough, however many workers there are to be.
+  if (settings.redisUrl) (await withRedis(settings, sharingOf(settings, say))).redis.close();
+  else say("WORKERS without REDIS_URL: events cross workers; messages, presence, calls, chats are each worker's own");
   cluster.setupPrimary({ serialization: "advanced" });
   let ready = 0;
   cluster.on("message", (_worker, message) => {
@@ -66,18 +75,22 @@ function lead(settings) {
   cluster.on("exit", (worker, code) => {
     if (!worker.exitedAfterDisconnect && code) fail(`a worker ended with code ${code}`);
   });
-  for (let started = 0; started < settings.workers; started++) cluster.fork();
-  endWith(() => {
-    for (const worker of Object.values(cluster.workers)) worker.kill();
-    process.exit(0);
-  });
+  for (let number = 1; number <= settings.workers; number++) {
+    cluster.fork({ INSTANCE: `${settings.instance}-${number}` });
+  }
+  const end = () => {
+    setTimeout(() => process.exit(0), END_WITHIN_MS);
+    let left = settings.workers;
+    cluster.on("exit", () => --left || process.exit(0));
+    for (const worker of Object.values(cluster.workers)) worker.process.kill("SIGTERM");
+  };
+  for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, end);
 }
 
-function work(settings) {
-  const application = new Application(settings, workerAdapter());
-  joinWorkers(application.io);
-  keepHouse(application);
-  process.on("SIGINT", () => {}); // Ctrl-C is for the one that leads
+function work({ io }) {
+  joinWorkers(io);
+  // Ctrl-C is for the one that leads: it ends the others.
+  process.on("SIGINT", () => {});
   process.send("ready");
 }
 
@@ -104,35 +117,24 @@ function announce({ rateLimit, testHooks, enableWebsocket }, url) {
   console.log(`rate limit: ${limit}; test hooks: ${hooks}${websocket}`);
 }
 
-function endWith(end) {
-  for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, end);
-}
-
 // Ends every session, and with it every pending poll, so that the server can stop at once.
-async function close({ io, http }) {
+async function close({ io, http, way }) {
   setTimeout(() => process.exit(0), END_WITHIN_MS).unref();
   http.close();
+  await way.end();
   if (io.engine !== undefined) await io.close();
   http.closeAllConnections();
   process.exit(0);
 }
 
-// Every 50 ms: how late is the loop, what has come due? Every 30 s: whom may we forget? Returns what ends it.
-function keepHouse({ core, domains, rest }) {
-  const { clock, counters } = core;
+// Every 50 ms: how late is the loop, and what has come due? Returns what ends it.
+function keepHouse({ core: { counters }, way }) {
   let due = performance.now() + TICK_MS;
-  let sweep = clock.now() + SWEEP_MS;
   let timer = setTimeout(tick, TICK_MS);
   function tick() {
     const woke = performance.now();
     counters.lagged(Math.max(0, woke - due));
-    const now = clock.now();
-    domains.tick(now);
-    if (now >= sweep) {
-      for (const feeds of core.feeds) feeds.forgetSilent(now);
-      rest.forgetIdleWindows();
-      sweep = now + SWEEP_MS;
-    }
+    way.tick();
     due = woke + TICK_MS;
     timer = setTimeout(tick, Math.max(0, due - performance.now()));
   }

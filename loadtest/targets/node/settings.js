@@ -1,10 +1,12 @@
 // How is the server to run? Environment switches, checked together: every fault is named at once.
 import { isIP } from "node:net";
+import { hostname } from "node:os";
 
 // Public, and the same that load tests sign with: a server that can be reached from elsewhere refuses it.
 export const DEVELOPMENT_SECRET = "loadtest-development-secret-never-off-loopback";
 const TRUE = ["1", "true", "yes", "on"];
 const FALSE = ["0", "false", "no", "off"];
+const NAME = /^[A-Za-z0-9_.-]{1,64}$/;
 
 // Every switch that is wrong, in `faults`, one line each.
 export class SettingsError extends Error {
@@ -46,6 +48,13 @@ class Reader {
     return this.#fault(`${name}=${given} must be true or false`, fallback);
   }
 
+  // What keys and lists are made of.
+  name(name, fallback) {
+    const given = this.text(name, fallback);
+    if (NAME.test(given)) return given;
+    return this.#fault(`${name}=${given} must be 1-64 characters of A-Z a-z 0-9 _ . -`, fallback);
+  }
+
   choice(name, allowed) {
     const given = this.text(name, allowed[0]);
     if (allowed.includes(given)) return given;
@@ -58,8 +67,9 @@ class Reader {
   }
 }
 
-// The switches of the reference server, and of this one alone: CSR (recovery of connection state), ADMIN_UI, REDIS_URL
-// and WORKERS (processes, one beside the other). Throws SettingsError with all faults.
+// The switches of the reference server, and of this one alone: CSR (recovery of connection state), ADMIN_UI and WORKERS
+// (processes, one beside the other). REDIS_URL, CLUSTER, INSTANCE and INSTANCE_TIMEOUT make it one of several that are
+// one. Throws SettingsError with all faults.
 export function settingsFrom(environment) {
   const read = new Reader(environment);
   const bind = read.text("BIND", "127.0.0.1");
@@ -90,6 +100,9 @@ export function settingsFrom(environment) {
     recovery: read.switch("CSR", false),
     adminUi: read.switch("ADMIN_UI", false),
     redisUrl: read.text("REDIS_URL", ""),
+    cluster: read.name("CLUSTER", "loadtest-node"),
+    instance: read.name("INSTANCE", ownName()),
+    instanceTimeoutMs: read.seconds("INSTANCE_TIMEOUT", 5),
     workers: read.whole("WORKERS", 1, 1, 256),
   };
   const faults = [...read.faults, ...contradictions(settings)];
@@ -97,12 +110,18 @@ export function settingsFrom(environment) {
   return settings;
 }
 
+function ownName() {
+  const host = hostname().replaceAll(/[^A-Za-z0-9_.-]/g, "-").slice(0, 48);
+  return `${host}-${process.pid}`;
+}
+
 function isLoopback(bind) {
   if (bind === "localhost" || bind === "::1") return true;
   return isIP(bind) === 4 && bind.startsWith("127.");
 }
 
-function contradictions({ bind, onLoopback, tokenSecret, testHooks, clockRate, adminUi, redisUrl, workers }) {
+function contradictions(settings) {
+  const { bind, onLoopback, tokenSecret, testHooks, clockRate, adminUi, redisUrl, workers, recovery } = settings;
   const faults = [];
   if (Buffer.byteLength(tokenSecret) < 32) {
     faults.push("TOKEN_SECRET must have at least 32 bytes (HS256 is weaker than its key)");
@@ -115,6 +134,11 @@ function contradictions({ bind, onLoopback, tokenSecret, testHooks, clockRate, a
   }
   if (clockRate !== 1 && !testHooks) faults.push("CLOCK_RATE is for tests: it needs the test hooks");
   if (adminUi && !onLoopback) faults.push("ADMIN_UI has no password here: bind 127.0.0.1");
-  if (redisUrl && workers > 1) faults.push("REDIS_URL and WORKERS are two ways to share rooms: choose one");
+  if (recovery && (redisUrl || workers > 1)) {
+    faults.push("CSR is for one server: Socket.IO's adapters for several recover no connection");
+  }
+  if (redisUrl && !(URL.canParse(redisUrl) && /^rediss?:$/.test(new URL(redisUrl).protocol))) {
+    faults.push(`REDIS_URL=${redisUrl} must be a URL: redis://127.0.0.1:6379/0`);
+  }
   return faults;
 }

@@ -1,49 +1,46 @@
-// How do several servers share their rooms?
+// What do several servers share, and by which way?
 //
-// Events cross from one to the other; sequence numbers, membership, presence, calls, chats and feeds do not: each
-// server keeps its own.
+// With REDIS_URL everything: one log in Redis tells all of them what happens (shared.js), and Socket.IO's Redis adapter
+// carries events to the sockets of all. With WORKERS and no Redis, events alone, by Socket.IO's cluster adapter.
+import { agree, Disagreement } from "./footing.js";
 import { require } from "./packages.js";
+import { reason, Redis, shown } from "./redis.js";
 
-// The adapter for Socket.IO over Redis. Throws if Redis is not there.
-export async function redisAdapter(url, say) {
+// All begin with the name of the cluster, so that clusters may share a Redis.
+const KEYS = ["log", "instances", "lease"];
+
+// `{}` where there is one server; `{adapter, eventsOnly}` for workers without Redis; with it `{adapter, redis, keys,
+// footing, say}`. Throws Disagreement, and what Redis does if it is not there.
+export async function sharingOf(settings, say) {
+  if (settings.redisUrl) return overRedis(settings, say);
+  if (settings.workers === 1) return {};
+  return { adapter: require("@socket.io/cluster-adapter").createAdapter(), eventsOnly: true };
+}
+
+async function overRedis(settings, say) {
+  const { redisUrl, cluster } = settings;
+  const redis = await Redis.at(redisUrl, say);
+  const keys = Object.fromEntries(KEYS.map((key) => [key, `${cluster}:${key}`]));
+  const footing = await agree(redis, keys.log, settings);
   const { createAdapter } = require("@socket.io/redis-adapter");
-  const { createClient } = require("redis");
-  let connected = false;
-  let lost = false;
-  // At first it must be there; lost on the way it is waited for.
-  const reconnectStrategy = (tries) => (connected ? Math.min(50 * (tries + 1), 1000) : false);
-  const clients = [0, 1].map(() => createClient({ url, socket: { reconnectStrategy } }));
-  for (const client of clients) {
-    client.on("error", (error) => {
-      if (connected && !lost) say(`Redis is lost, and with it what is meant for other servers: ${reason(error)}`);
-      lost ||= connected;
-    });
-    client.on("ready", () => {
-      if (lost && clients.every(({ isReady }) => isReady)) {
-        lost = false;
-        say("Redis is back");
-      }
-    });
-  }
-  await Promise.all(clients.map((client) => client.connect()));
-  connected = true;
-  return createAdapter(...clients);
+  const adapter = createAdapter(redis.publisher, redis.subscriber, { key: `${cluster}:io` });
+  return { adapter, redis, keys, footing, say };
 }
 
-// Where several addresses were tried, the error has no words of its own.
-export const reason = (error) => error.message || error.errors?.[0]?.message || error.code || String(error);
-
-// The adapter of one of several workers, and what makes connections reach it.
-export function workerAdapter() {
-  return require("@socket.io/cluster-adapter").createAdapter();
+// The line for a Redis that is of no use.
+export function useless(url, error) {
+  if (error instanceof Disagreement) return error.message;
+  const advice = "start one with redis-server, or correct the URL";
+  return `cannot use the Redis at ${shown(url)} (REDIS_URL): ${reason(error)}: ${advice}`;
 }
 
+// What makes connections reach one of several workers.
 export function joinWorkers(io) {
   require("@socket.io/sticky").setupWorker(io);
 }
 
 // The process that takes connections and hands each to a worker, always the same for a session.
-export function leadWorkers(http) {
+export function leadWorkers(http, { redisUrl }) {
   require("@socket.io/sticky").setupMaster(http, { loadBalancingMethod: "least-connection" });
-  require("@socket.io/cluster-adapter").setupPrimary();
+  if (!redisUrl) require("@socket.io/cluster-adapter").setupPrimary();
 }

@@ -16,6 +16,7 @@ export class Support extends Domain {
   #presence;
   #conversations;
   #clock;
+  #turn;
   #messagePrefix;
   #said = 0;
   #receipts = new Receipts();
@@ -29,6 +30,7 @@ export class Support extends Domain {
     this.#presence = core.presence;
     this.#conversations = core.conversations;
     this.#clock = core.clock;
+    this.#turn = core.turn;
     this.#messagePrefix = `l${boot}-`;
     this.#book = new LiveChats(`lc${boot}-`, {
       automatic: settings.livechatAssign === "auto",
@@ -127,7 +129,7 @@ export class Support extends Domain {
     this.#book.seen(this.#who(session.userId, true));
     this.#events.admitSocket(session);
     // After the answer to whoever authenticates: it comes first.
-    setImmediate(() => this.#events.tell());
+    this.#turn.after(() => this.#events.tell());
   }
 
   disconnected({ userId }) {
@@ -152,6 +154,10 @@ export class Support extends Domain {
 
   stats() {
     return { chats: this.#book.counts() };
+  }
+
+  toJSON() {
+    return [this.#said, this.#receipts, this.#sweptAt, this.#book];
   }
 
   // -- plumbing

@@ -14,10 +14,10 @@ export class SupportEvents {
   #clock;
   #book;
 
-  constructor({ conversations, rooms, chatFeeds, fanout, clock }, book) {
+  constructor({ conversations, rooms, feeds, fanout, clock }, book) {
     this.#conversations = conversations;
     this.#rooms = rooms;
-    this.#feeds = chatFeeds;
+    this.#feeds = feeds.chats;
     this.#fanout = fanout;
     this.#clock = clock;
     this.#book = book;

@@ -26,6 +26,10 @@ export class Typists {
     return this.#end(([, typing]) => typing.deadline <= now, true);
   }
 
+  toJSON() {
+    return [...this.#typing];
+  }
+
   #end(ends, inOrder) {
     const ended = [];
     for (const entry of this.#typing) {

@@ -12,11 +12,14 @@ SECOND = 1_000_000_000
 
 
 class Clock:
-    """`rate`: how many seconds pass in one. Tests let a minute pass in a second."""
+    """`rate`: how many seconds pass in one. Tests let a minute pass in a second; `since_ns` is the moment of
+    the epoch from which on they do, now if it is not given."""
 
-    def __init__(self, rate: int = 1) -> None:
+    def __init__(self, rate: int = 1, since_ns: int | None = None) -> None:
         self._rate = rate
-        self._offset = time.time_ns() - time.monotonic_ns() * rate
+        wall_ns = time.time_ns()
+        since_ns = wall_ns if since_ns is None else since_ns
+        self._offset = since_ns + (wall_ns - since_ns) * rate - time.monotonic_ns() * rate
 
     def now_ns(self) -> int:
         return time.monotonic_ns() * self._rate + self._offset

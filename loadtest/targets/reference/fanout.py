@@ -56,9 +56,23 @@ class Delivery(msgspec.Struct, frozen=True):
 
 
 class Fanout:
+    """Without `timers` what faults hold back goes out when `pass_time` is called.
+
+    `counts_feeds`: where several instances write the same feeds, one of them counts what was handed over.
+    """
+
     def __init__(
-        self, rooms: Rooms[Session], feeds: Feeds, faults: Faults[Delivery], counters: Counters, clock: Clock
+        self,
+        rooms: Rooms[Session],
+        feeds: Feeds,
+        faults: Faults[Delivery],
+        counters: Counters,
+        clock: Clock,
+        *,
+        timers: bool = True,
     ):
+        self.counts_feeds = True
+        self._timers = timers
         self._rooms = rooms
         self._feeds = feeds
         self._faults = faults
@@ -136,14 +150,23 @@ class Fanout:
             handed = sum(session.engine.push(outgoing) for session in sessions)
             if feeds:
                 now_ns = self._clock.now_ns()
-                handed += sum(feeds.append(user, event.name, event.data, now_ns) for user in readers)
+                written = sum(feeds.append(user, event.name, event.data, now_ns) for user in readers)
+                handed += written * self.counts_feeds
             self._counters.emitted[event.name] += handed
             return
         for session in sessions:
             self._beset(room, sender, Delivery(event, outgoing, session, session.user_id, feeds))
-        for user in readers:
+        # Members are a set, whose order differs from process to process; a seed is to strike the same ones.
+        for user in sorted(readers):
             if feeds.reads(user):
                 self._beset(room, sender, Delivery(event, outgoing, None, user, feeds))
+
+    def pass_time(self) -> None:
+        """What faults have held back for long enough goes out."""
+        if self._faults.quiet and not self._lane:
+            return
+        self._release_overdue()
+        self._advance()
 
     def end_faults(self) -> None:
         """All faults are over: what was held back or queued goes out now, in order."""
@@ -164,7 +187,7 @@ class Fanout:
         now_ns = self._clock.now_ns()
         line = (room, sender, delivery.receiver)
         out = self._faults.shape(line, delivery, now_ns)
-        if not out and self._faults.lasting("reorder") is not None:
+        if not out and self._timers and self._faults.lasting("reorder") is not None:
             asyncio.get_running_loop().call_later(2.05, self._release_overdue)
         for one in out:
             self._queue(one)
@@ -184,6 +207,8 @@ class Fanout:
             self._arm(now_ns)
 
     def _arm(self, now_ns: int) -> None:
+        if not self._timers:
+            return
         wait_s = max(0, self._lane[0][0] - now_ns) / SECOND
         self._lane_timer = asyncio.get_running_loop().call_later(wait_s, self._advance)
 
@@ -200,5 +225,6 @@ class Fanout:
         if delivery.session is not None:
             handed = delivery.session.engine.push(delivery.outgoing)
         else:
-            handed = delivery.feeds.append(delivery.user, event.name, event.data, self._clock.now_ns())
+            written = delivery.feeds.append(delivery.user, event.name, event.data, self._clock.now_ns())
+            handed = written and self.counts_feeds
         self._counters.emitted[event.name] += handed

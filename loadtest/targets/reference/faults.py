@@ -28,6 +28,7 @@ LASTING = frozenset(
         "denyAuth",
     }
 )
+DELIVERY_FAULTS = frozenset({"delay", "limitThroughput", "loseDeliveries", "duplicate", "reorder"})
 STRIKES_SOCKETS = ("dropSockets", "kick")
 TRANSPORTS = ("websocket", "polling")
 NEEDS_MS = frozenset({"freeze", "delay", "acceptDelay"})

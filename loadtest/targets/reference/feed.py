@@ -81,7 +81,7 @@ class Feeds:
 
     def __init__(self, boot: str, letter: str = "m") -> None:
         self._boot = boot
-        self._letter = letter
+        self.letter = letter
         self._begun = 0
         self._logs: dict[str, FeedLog] = {}
 
@@ -89,7 +89,7 @@ class Feeds:
         return bool(self._logs)
 
     def etag(self, user: str, page_pos: int) -> str:
-        return etag(user, page_pos, self._letter)
+        return etag(user, page_pos, self.letter)
 
     def reads(self, user: str) -> bool:
         return user in self._logs
@@ -137,7 +137,7 @@ class Feeds:
 
     def _begin(self, now_ns: int) -> FeedLog:
         self._begun += 1
-        return FeedLog(f"{self._boot}{self._letter}{self._begun}", now_ns)
+        return FeedLog(f"{self._boot}{self.letter}{self._begun}", now_ns)
 
 
 def etag(user: str, page_pos: int, letter: str = "m") -> str:

@@ -3,6 +3,7 @@ their acks."""
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -11,35 +12,33 @@ import socketio
 from loadtest.targets.reference.actions import SOCKET_SCOPES, Actions
 from loadtest.targets.reference.clock import MS, SECOND
 from loadtest.targets.reference.core import Core
-from loadtest.targets.reference.domains import Domains
 from loadtest.targets.reference.engine import Outgoing
 from loadtest.targets.reference.faults import Fault, chosen
 from loadtest.targets.reference.inline import InlineServer
-from loadtest.targets.reference.ratelimit import SlidingWindow
 from loadtest.targets.reference.refusal import AUTH_CODES, Refusal
 from loadtest.targets.reference.rooms import USER_ROOM
-from loadtest.targets.reference.sessions import Actor, Session
-from loadtest.targets.reference.settings import RATE_WINDOW_MS
+from loadtest.targets.reference.sessions import Actor, Connection
+from loadtest.targets.reference.state import State
 from loadtest.targets.reference.tokens import Claims
 
 AUTHENTICATE_WITHIN_NS = 10 * SECOND
+Run = Callable[[Connection, str, object], dict[str, Any] | None]
 log = logging.getLogger("loadtest.reference")
 
 
 class Gateway:
-    def __init__(self, core: Core, actions: Actions, domains: Domains) -> None:
+    def __init__(self, core: Core, actions: Actions, state: State) -> None:
         settings = core.settings
-        self._settings = settings
+        self._windows = core.windows
         self._tokens = core.tokens
         self._fanout = core.fanout
-        self._rooms = core.rooms
         self._faults = core.faults
         self._counters = core.counters
         self._clock = core.clock
         self._actions = actions
-        self._domains = domains
+        self._state = state
         self._scope = SOCKET_SCOPES[settings.rate_limit_scope]
-        self.sessions: dict[str, Session] = {}
+        self.sessions: dict[str, Connection] = {}
         self.sio = InlineServer(
             self._on_event,
             ping_interval=settings.ping_interval_s,
@@ -59,15 +58,15 @@ class Gateway:
             await asyncio.sleep(delay.ms / 1000)
             if engine.closed:
                 return False
-        session = Session(sid, engine, SlidingWindow(self._settings.rate_limit, RATE_WINDOW_MS * MS))
+        session = Connection(sid, engine, self._windows.new())
         if isinstance(auth, dict) and "token" in auth:
             try:
-                hello = self._authenticate(session, auth)
+                hello = await self._let_in(session, auth)
             except Refusal as no:
                 raise socketio.exceptions.ConnectionRefusedError(no.code, {"code": no.code}) from no
             # CONNECT goes out when this handler has returned; an event before it would reach a client
             # without a socket.
-            asyncio.get_running_loop().call_soon(self._fanout.to_session, session, "authenticated", hello)
+            asyncio.get_running_loop().call_soon(self._greet, session, hello)
         else:
             session.deadline = asyncio.get_running_loop().call_later(
                 self._clock.wait_s(AUTHENTICATE_WITHIN_NS), self._disconnect_soon, session
@@ -79,19 +78,32 @@ class Gateway:
         session = self.sessions.pop(sid, None)
         if session is None:
             return
-        if session.deadline is not None:
-            session.deadline.cancel()
-        self._rooms.drop(session.sid)
+        session.in_time()
         if session.authenticated:
-            self._domains.disconnected(session)
+            self._leave(session)
 
-    def _disconnect_soon(self, session: Session) -> None:
+    def _leave(self, session: Connection) -> None:
+        self._state.leave(session)
+
+    def _disconnect_soon(self, session: Connection) -> None:
         self.sio.eio.hold(asyncio.ensure_future(self.sio.disconnect(session.sid)))
 
     # -- authentication
 
-    def _authenticate(self, session: Session, given: object) -> dict[str, Any]:
+    async def _let_in(self, session: Connection, given: object) -> dict[str, Any]:
+        """Authenticates a socket that has not been answered yet. Raises Refusal AUTH_*."""
+        return self._authenticate(session, given)
+
+    def _greet(self, session: Connection, hello: dict[str, Any]) -> None:
+        self._fanout.to_session(session, "authenticated", hello)
+
+    def _authenticate(self, session: Connection, given: object) -> dict[str, Any]:
         """Binds the socket to the token's user; returns what `authenticated` says. Raises Refusal AUTH_*."""
+        self._identify(session, given)
+        self._state.enter(session)
+        return self._hello(session)
+
+    def _identify(self, session: Connection, given: object) -> None:
         claims = self._claims(given)
         if session.authenticated and session.user_id != claims.user_id:
             raise Refusal("AUTH_MISMATCH", f"the socket already belongs to {session.user_id}")
@@ -99,10 +111,9 @@ class Gateway:
         session.user_id, session.role = claims.user_id, claims.role
         session.device_id = device if isinstance(device, str) and device else session.device_id or session.sid
         session.expires_at_ms = claims.expires_at_ms
-        if session.deadline is not None:
-            session.deadline.cancel()
-        self._rooms.enter(USER_ROOM + session.user_id, session)
-        self._domains.authenticated(session)
+
+    def _hello(self, session: Connection) -> dict[str, Any]:
+        session.in_time()
         return {
             "ok": True,
             "userId": session.user_id,
@@ -131,8 +142,14 @@ class Gateway:
         if session is None:
             return
         name, payload = data[0], data[1] if len(data) > 1 else None
+        self._conclude(session, ack_id, name, payload, self._perform)
+
+    def _conclude(
+        self, session: Connection, ack_id: int | None, name: str, payload: object, run: Run
+    ) -> None:
+        """Answers with what `run` returns, or why it does not."""
         try:
-            answer = self._perform(session, name, payload)
+            answer = run(session, name, payload)
         except Refusal as no:
             answer = self._refuse(session, name, payload, no, acked=ack_id is not None)
         except Exception:
@@ -143,7 +160,7 @@ class Gateway:
             body = b"" if answer is None else msgspec.json.encode(answer)
             session.engine.push(Outgoing(b"43%d[%b]" % (ack_id, body)))
 
-    def _perform(self, session: Session, name: str, payload: object) -> dict[str, Any] | None:
+    def _perform(self, session: Connection, name: str, payload: object) -> dict[str, Any] | None:
         if name == "authenticate":
             self._counters.received[name] += 1
             hello = self._authenticate(session, payload)
@@ -159,7 +176,7 @@ class Gateway:
         )
 
     def _refuse(
-        self, session: Session, name: str, payload: object, no: Refusal, *, acked: bool
+        self, session: Connection, name: str, payload: object, no: Refusal, *, acked: bool
     ) -> dict[str, Any]:
         """The ack of a refusal; the `error` event too where nobody waits for an ack or the contract wants
         both."""

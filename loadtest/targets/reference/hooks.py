@@ -3,6 +3,7 @@
 import asyncio
 import os
 import time
+from typing import Any
 
 import psutil
 from starlette.requests import Request
@@ -18,23 +19,49 @@ from loadtest.targets.reference.gateway import Gateway
 from loadtest.targets.reference.refusal import Refusal
 from loadtest.targets.reference.rest import Rest
 from loadtest.targets.reference.tokens import ROLES
+from loadtest.targets.reference.ways import Way
 
 # The answer has to be on the wire before the loop stands still.
 FREEZE_AFTER_S = 0.02
 
 
-class Hooks:
-    def __init__(self, core: Core, rest: Rest, gateway: Gateway, domains: Domains) -> None:
-        self._tokens = core.tokens
+class OwnStats:
+    """What this process says of itself."""
+
+    def __init__(self, core: Core, gateway: Gateway, domains: Domains) -> None:
         self._rooms = core.rooms
-        self._fanout = core.fanout
         self._faults = core.faults
         self._counters = core.counters
-        self._clock = core.clock
-        self._rest = rest
         self._gateway = gateway
         self._domains = domains
         self._process = psutil.Process()
+
+    def now(self) -> dict[str, Any]:
+        counters = self._counters
+        return {
+            "sockets": len(self._gateway.sessions),
+            "rooms": len(self._rooms),
+            "received": counters.received,
+            "emitted": counters.emitted,
+            "accepted": counters.accepted,
+            "rateLimited": counters.rate_limited,
+            **self._domains.stats(),
+            "faulted": self._faults.counts,
+            "pid": os.getpid(),
+            "cpuSeconds": time.process_time(),
+            "rssBytes": self._process.memory_info().rss,
+            "loopLagMsP99": counters.lag_p99_ns() / MS,
+        }
+
+
+class Hooks:
+    def __init__(self, core: Core, rest: Rest, gateway: Gateway, way: Way, own: OwnStats) -> None:
+        self._tokens = core.tokens
+        self._clock = core.clock
+        self._rest = rest
+        self._gateway = gateway
+        self._way = way
+        self._own = own
 
     def routes(self) -> list[Route]:
         return [
@@ -59,34 +86,16 @@ class Hooks:
         return answer({"token": token, "userId": user, "expiresAt": expires_at_s * 1000}, status=201)
 
     async def _stats(self, _request: Request) -> Response:
-        counters = self._counters
-        return answer(
-            {
-                "sockets": len(self._gateway.sessions),
-                "rooms": len(self._rooms),
-                "received": counters.received,
-                "emitted": counters.emitted,
-                "accepted": counters.accepted,
-                "rateLimited": counters.rate_limited,
-                **self._domains.stats(),
-                "faulted": self._faults.counts,
-                "pid": os.getpid(),
-                "cpuSeconds": time.process_time(),
-                "rssBytes": self._process.memory_info().rss,
-                "loopLagMsP99": counters.lag_p99_ns() / MS,
-            }
-        )
+        return answer(await self._way.stats(self._own.now))
 
     async def _fault(self, request: Request) -> Response:
         fault = parse_fault(await self._rest.body(request))
         told: dict[str, object] = {"ok": True, "kind": fault.kind, "struck": 0}
-        if fault.kind == "none":
-            self._fanout.end_faults()
-        elif fault.kind == "freeze":
+        if fault.kind == "freeze":
             asyncio.get_running_loop().call_later(FREEZE_AFTER_S, time.sleep, fault.ms / 1000)
         elif fault.kind in STRIKES_SOCKETS:
             sids = self._gateway.strike(fault)
             told |= {"struck": len(sids), "sids": sids}
         else:
-            self._faults.start(fault)
+            await self._way.order(fault)
         return answer(told)

@@ -9,18 +9,18 @@ from loadtest.targets.reference.core import Core
 from loadtest.targets.reference.fields import is_conversation_id
 from loadtest.targets.reference.refusal import Refusal
 from loadtest.targets.reference.rest import DEFAULT_PAGE, PAGE_LIMIT, Rest
+from loadtest.targets.reference.ways import Way
 
 
-def messaging_routes(rest: Rest, core: Core) -> list[Route]:
+def messaging_routes(rest: Rest, core: Core, way: Way) -> list[Route]:
     async def history(request: Request) -> Response:
-        user = rest.actor(request).user_id
+        user = rest.asker(request).user_id
         conversation_id = request.path_params["id"]
         if not is_conversation_id(conversation_id):
             raise Refusal("NOT_FOUND", "there is no such conversation")
-        log = core.conversations.of_member(conversation_id, user).log
         limit = whole_parameter(request, "limit", DEFAULT_PAGE, 1, PAGE_LIMIT)
-        items, more = log.page(whole_parameter(request, "afterSeq", 0, 0, 2**53), limit)
-        return answer({"items": items, "lastSeq": log.last_seq, "hasMore": more})
+        after_seq = whole_parameter(request, "afterSeq", 0, 0, 2**53)
+        return answer(await way.look_up(user, conversation_id, after_seq, limit))
 
     async def send(request: Request) -> Response:
         ack = await rest.perform(request, "message:send")
@@ -30,12 +30,12 @@ def messaging_routes(rest: Rest, core: Core) -> list[Route]:
         return answer({field: ack[field] for field in ("ok", "id", "seq", "ts")}, status=201)
 
     async def typing(request: Request) -> Response:
-        rest.actor(request)  # who may not ask is told so before what was wrong with the question
+        rest.asker(request)  # who may not ask is told so before what was wrong with the question
         payload = await rest.body(request)
         state = payload.get("state") if isinstance(payload, dict) else None
         if state not in ("start", "stop"):
             raise Refusal("PAYLOAD_INVALID", "state must be start or stop")
-        rest.perform_with(request, f"typing:{state}", payload)
+        await rest.perform_with(request, f"typing:{state}", payload)
         return Response(status_code=204)
 
     return [

@@ -11,6 +11,6 @@ from loadtest.targets.reference.rest import Rest
 def presence_routes(rest: Rest) -> list[Route]:
     async def presence(request: Request) -> Response:
         users = request.query_params.get("userIds", "")
-        return answer(rest.perform_with(request, "presence:get", {"userIds": users.split(",")}))
+        return answer(await rest.perform_with(request, "presence:get", {"userIds": users.split(",")}))
 
     return [get("/api/presence", presence)]

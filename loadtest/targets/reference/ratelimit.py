@@ -38,3 +38,27 @@ class SlidingWindow:
         accepted = self._accepted
         while accepted and accepted[0] <= horizon:
             accepted.popleft()
+
+
+class Windows:
+    """One for each key (a token); those of whoever has been silent for long are forgotten."""
+
+    def __init__(self, limit: int, window_ns: int) -> None:
+        self._limit = limit
+        self._window_ns = window_ns
+        self._windows: dict[str, SlidingWindow] = {}
+
+    def new(self) -> SlidingWindow:
+        """One that belongs to nobody else."""
+        return SlidingWindow(self._limit, self._window_ns)
+
+    def of(self, key: str) -> SlidingWindow:
+        window = self._windows.get(key)
+        if window is None:
+            window = self._windows[key] = self.new()
+        return window
+
+    def forget_idle(self, now_ns: int) -> None:
+        """Drops the windows in which nothing is counted any more."""
+        for key in [key for key, window in self._windows.items() if window.is_empty(now_ns)]:
+            del self._windows[key]

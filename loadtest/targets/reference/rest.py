@@ -7,16 +7,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from loadtest.targets.reference.actions import HTTP_READS, HTTP_SCOPE, Actions
+from loadtest.targets.reference.actions import HTTP_READS, HTTP_SCOPE
 from loadtest.targets.reference.answers import answer, get, route, whole_parameter
 from loadtest.targets.reference.clock import MS
 from loadtest.targets.reference.core import Core
-from loadtest.targets.reference.domains import Domains
 from loadtest.targets.reference.feed import Feeds
-from loadtest.targets.reference.ratelimit import SlidingWindow
 from loadtest.targets.reference.refusal import Refusal
-from loadtest.targets.reference.sessions import Actor
+from loadtest.targets.reference.sessions import Asker
 from loadtest.targets.reference.settings import RATE_WINDOW_MS
+from loadtest.targets.reference.ways import Way
 
 PAGE_LIMIT = 500
 DEFAULT_PAGE = 100
@@ -25,13 +24,11 @@ DEFAULT_PAGE = 100
 class Rest:
     """What all routes share, and the routes that belong to no domain."""
 
-    def __init__(self, core: Core, actions: Actions, domains: Domains) -> None:
+    def __init__(self, core: Core, way: Way) -> None:
         self._settings = core.settings
         self._tokens = core.tokens
         self._clock = core.clock
-        self._actions = actions
-        self._domains = domains
-        self._windows: dict[str, SlidingWindow] = {}
+        self._way = way
 
     def routes(self) -> list[Route]:
         return [get("/", self._health), get("/api/config", self._config)]
@@ -40,7 +37,7 @@ class Rest:
         """A route to read one's own feed among `feeds`."""
 
         async def read(request: Request) -> Response:
-            return self._read(request, feeds)
+            return await self._read(request, feeds)
 
         return get(path, read)
 
@@ -61,26 +58,20 @@ class Rest:
 
     async def perform(self, request: Request, event: str) -> dict[str, Any] | None:
         """Carries `event` out for whoever asks, as `action` describes it. Raises Refusal."""
-        actor = self.actor(request)
+        asker = self.asker(request)
         payload: object = {}
         if request.method != "GET":
             payload = await self.body(request, may_be_empty=bool(request.path_params))
         if isinstance(payload, dict):
             payload = payload | request.path_params
-        return self.perform_with(request, event, payload, actor)
+        return await self.perform_with(request, event, payload, asker)
 
-    def perform_with(
-        self, request: Request, event: str, payload: object, actor: Actor | None = None
+    async def perform_with(
+        self, request: Request, event: str, payload: object, asker: Asker | None = None
     ) -> dict[str, Any] | None:
         """The same with a payload that the route has put together itself."""
         scope = HTTP_READS if request.method == "GET" else HTTP_SCOPE
-        return self._actions.perform(event, actor or self.actor(request), payload, scope)
-
-    def forget_idle_windows(self) -> None:
-        """Drops the rate windows of tokens that have written nothing for a minute."""
-        now_ns = self._clock.now_ns()
-        for token in [token for token, window in self._windows.items() if window.is_empty(now_ns)]:
-            del self._windows[token]
+        return await self._way.act(asker or self.asker(request), event, payload, scope)
 
     # -- open to everybody
 
@@ -96,17 +87,16 @@ class Rest:
                 "rateLimit": {"limit": self._settings.rate_limit, "windowMs": RATE_WINDOW_MS},
                 "reconnect": {"attempts": 5, "delaysMs": [1000, 2000, 4000, 8000, 16000]},
                 **({"faultControl": self._settings.fault_control} if self._settings.fault_control else {}),
+                **({"instance": self._settings.instance} if self._settings.shared else {}),
             }
         )
 
     # -- feeds
 
-    def _read(self, request: Request, feeds: Feeds) -> Response:
-        user = self.actor(request).user_id
+    async def _read(self, request: Request, feeds: Feeds) -> Response:
+        user = self.asker(request).user_id
         limit = whole_parameter(request, "limit", DEFAULT_PAGE, 1, PAGE_LIMIT)
-        now_ns = self._clock.now_ns()
-        self._domains.polled(user)
-        page = feeds.read(user, request.query_params.get("cursor"), limit, now_ns)
+        page, now_ns = await self._way.read(user, feeds, request.query_params.get("cursor"), limit)
         tag = feeds.etag(user, page.pos)
         headers = {"ETag": tag, "Cache-Control": "no-cache"}
         if not page.moved and tag in request.headers.get("if-none-match", ""):
@@ -121,16 +111,13 @@ class Rest:
 
     # -- what a request says
 
-    def actor(self, request: Request) -> Actor:
+    def asker(self, request: Request) -> Asker:
         """Who asks. Raises Refusal NOT_AUTHENTICATED, AUTH_*."""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Refusal("NOT_AUTHENTICATED", "the header Authorization: Bearer <token> is missing")
         claims = self._tokens.verify(token.strip(), self._clock.now_ns())
-        window = self._windows.get(token)
-        if window is None:
-            window = self._windows[token] = SlidingWindow(self._settings.rate_limit, RATE_WINDOW_MS * MS)
-        return Actor(claims.user_id, claims.role, window)
+        return Asker(claims.user_id, claims.role, token)
 
     async def body(self, request: Request, *, may_be_empty: bool = False) -> object:
         """The JSON of a request; `{}` where nothing was said and `may_be_empty`. Raises PAYLOAD_TOO_LARGE,

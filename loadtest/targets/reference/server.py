@@ -19,7 +19,6 @@ from loadtest.targets.reference.clock import MS, SECOND
 from loadtest.targets.reference.settings import Settings
 
 TICK_NS = 50 * MS
-SWEEP_NS = 30 * SECOND
 BACKLOG = 4096
 
 
@@ -50,7 +49,13 @@ def listen(settings: Settings) -> socket.socket:
 
 
 def serve(settings: Settings, listener: socket.socket, ready: Callable[[], None]) -> None:
-    """Serves until SIGTERM or SIGINT, then returns; `ready` is called once connections are accepted."""
+    """Serves until SIGTERM or SIGINT, then returns; `ready` is called once connections are accepted. Raises
+    SharedStateError where the settings name a Redis that is of no use."""
+    if settings.shared:
+        from loadtest.targets.reference.shared.member import serve_shared
+
+        serve_shared(settings, listener, ready)
+        return
     application = Application(settings)
     run(application, settings, listener, ready, lambda: keep_house(application), application.gateway.close)
 
@@ -62,8 +67,10 @@ def run(
     ready: Callable[[], None],
     keep: Callable[[], Coroutine[Any, Any, None]],
     close: Callable[[], Awaitable[None]],
+    prepare: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
-    """Serves any ASGI application so. `keep` runs beside it until the end, when `close` ends its sessions."""
+    """Serves any ASGI application so, after `prepare`. `keep` runs beside it until the end, when `close` ends
+    its sessions; what `keep` raises ends the server, and is raised."""
     raise_file_limit()
     # A full collection walks every message kept: rare and late instead of 100 ms in the middle of a
     # measurement.
@@ -86,9 +93,11 @@ def run(
         timeout_keep_alive=65,
         timeout_graceful_shutdown=1,
     )
-    server = _Server(config, ready, keep, close)
+    server = _Server(config, ready, keep, close, prepare)
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(server.serve(sockets=[listener]))
+    if server.failure is not None:
+        raise server.failure
 
 
 def raise_file_limit() -> None:
@@ -108,8 +117,11 @@ class _Server(uvicorn.Server):
         ready: Callable[[], None],
         keep: Callable[[], Coroutine[Any, Any, None]],
         close: Callable[[], Awaitable[None]],
+        prepare: Callable[[], Awaitable[None]] | None,
     ) -> None:
         super().__init__(config)
+        self._prepare = prepare
+        self.failure: BaseException | None = None
         self._ready = ready
         self._keep = keep
         self._close = close
@@ -127,32 +139,34 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._prepare is not None:
+            await self._prepare()
         await super().startup(sockets)
         self._housekeeping = asyncio.create_task(self._keep())
+        self._housekeeping.add_done_callback(self._kept)
         gc.freeze()
         self._ready()
 
+    def _kept(self, housekeeping: asyncio.Task[None]) -> None:
+        if not housekeeping.cancelled():
+            self.failure = housekeeping.exception()
+            self.should_exit = True
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._close()
         if self._housekeeping is not None:
             self._housekeeping.cancel()
-        await self._close()
+            await asyncio.wait([self._housekeeping])
         await super().shutdown(sockets)
 
 
 async def keep_house(application: Application) -> None:
-    """Every 50 ms: how late is the loop, what has come due? Every 30 s: whom may we forget?"""
-    core = application.core
-    clock = core.clock
+    """Every 50 ms: how late is the loop, what has come due?"""
+    counters, way = application.core.counters, application.way
     due_ns = time.monotonic_ns() + TICK_NS
-    sweep_ns = clock.now_ns() + SWEEP_NS
     while True:
         await asyncio.sleep(max(0, due_ns - time.monotonic_ns()) / SECOND)
-        woke_ns, now_ns = time.monotonic_ns(), clock.now_ns()
-        core.counters.lagged(max(0, woke_ns - due_ns))
-        application.domains.tick(now_ns)
-        if now_ns >= sweep_ns:
-            for feeds in core.feeds:
-                feeds.forget_silent(now_ns)
-            application.rest.forget_idle_windows()
-            sweep_ns = now_ns + SWEEP_NS
+        woke_ns = time.monotonic_ns()
+        counters.lagged(max(0, woke_ns - due_ns))
+        way.tick()
         due_ns = woke_ns + TICK_NS

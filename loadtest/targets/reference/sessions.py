@@ -2,9 +2,15 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from loadtest.targets.reference.engine import EngineSocket
+from loadtest.targets.reference.engine import EngineSocket, Outgoing
 from loadtest.targets.reference.ratelimit import SlidingWindow
+
+
+class Receiver(Protocol):
+    def push(self, outgoing: Outgoing) -> bool:
+        """Hands one message over; False if nobody is there any more."""
 
 
 @dataclass(eq=False, slots=True)
@@ -13,17 +19,38 @@ class Session:
     empty."""
 
     sid: str
-    engine: EngineSocket
+    engine: Receiver
     window: SlidingWindow
     user_id: str = ""
     role: str = ""
     device_id: str = ""
-    expires_at_ms: int = 0
-    deadline: asyncio.TimerHandle | None = field(default=None, repr=False)
 
     @property
     def authenticated(self) -> bool:
         return bool(self.user_id)
+
+
+@dataclass(eq=False, slots=True)
+class Connection(Session):
+    """One whose other end is connected to this process; until `deadline` it has to authenticate."""
+
+    engine: EngineSocket
+    expires_at_ms: int = 0
+    deadline: asyncio.TimerHandle | None = field(default=None, repr=False)
+
+    def in_time(self) -> None:
+        """It has authenticated."""
+        if self.deadline is not None:
+            self.deadline.cancel()
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Whoever sends a request: what their token says, and the token, by which their writes are counted."""
+
+    user_id: str
+    role: str
+    token: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,11 @@
 once."""
 
 import ipaddress
+import os
+import re
+import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from loadtest.contract.development import DEVELOPMENT_SECRET
 
@@ -12,6 +15,15 @@ SCOPES = ("messages", "all")
 ASSIGNMENTS = ("auto", "manual")
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
+_NAME_WORDS = "1-64 characters of A-Z a-z 0-9 _ . -"
+_UNFIT = re.compile(r"[^A-Za-z0-9_.-]", re.ASCII)
+_REDIS_URL = re.compile(r"(redis|rediss|unix)://.+", re.ASCII)
+
+
+def own_name() -> str:
+    """What an instance is called that nobody has named: its host and its process."""
+    return _UNFIT.sub("-", socket.gethostname())[:48] + f"-{os.getpid()}"
 
 
 class SettingsError(ValueError):
@@ -46,6 +58,15 @@ class Settings:
     visitor_grace_s: float = 60.0
     fault_control: str = ""
     clock_rate: int = 1
+    redis_url: str = ""
+    cluster: str = "loadtest-reference"
+    instance: str = field(default_factory=own_name)
+    instance_timeout_s: float = 5.0
+
+    @property
+    def shared(self) -> bool:
+        """Is this one of several instances that behave as one server?"""
+        return bool(self.redis_url)
 
     @property
     def on_loopback(self) -> bool:
@@ -67,8 +88,9 @@ class Settings:
         (seconds), MAX_HTTP_BUFFER_SIZE, WEBSOCKET_COMPRESSION (agree to permessage-deflate), CORS_ORIGIN,
         TOKEN_SECRET, TEST_HOOKS; RING_TIMEOUT, PARTY_GRACE, PRESENCE_GRACE, VISITOR_GRACE (seconds),
         PRESENCE_BROADCAST, LIVECHAT_ASSIGN; FAULT_CONTROL (the URL of a fault proxy that stands in front);
-        CLOCK_RATE (seconds that pass in one, so that a test need not wait). Raises SettingsError with all
-        faults."""
+        CLOCK_RATE (seconds that pass in one, so that a test need not wait); REDIS_URL, CLUSTER (begins all
+        keys), INSTANCE (the name of this one), INSTANCE_TIMEOUT (seconds after which a silent one is
+        dead). Raises SettingsError with all faults."""
         read = _Reader(environment)
         settings = Settings(
             port=read.whole("PORT", 3000, 0, 65_535),
@@ -91,6 +113,10 @@ class Settings:
             visitor_grace_s=read.seconds("VISITOR_GRACE", 60.0),
             fault_control=read.text("FAULT_CONTROL", ""),
             clock_rate=read.whole("CLOCK_RATE", 1, 1, 1000),
+            redis_url=read.like("REDIS_URL", "", _REDIS_URL, "a URL: redis://127.0.0.1:6379/0"),
+            cluster=read.like("CLUSTER", "loadtest-reference", _NAME, _NAME_WORDS),
+            instance=read.like("INSTANCE", own_name(), _NAME, _NAME_WORDS),
+            instance_timeout_s=read.seconds("INSTANCE_TIMEOUT", 5.0),
         )
         faults = read.faults + _contradictions(settings)
         if faults:
@@ -121,6 +147,13 @@ class _Reader:
 
     def text(self, name: str, default: str) -> str:
         return self._environment.get(name, "").strip() or default
+
+    def like(self, name: str, default: str, form: re.Pattern[str], words: str) -> str:
+        given = self.text(name, default)
+        if given == default or form.fullmatch(given):
+            return given
+        self.faults.append(f"{name}={given} must be {words}")
+        return default
 
     def whole(self, name: str, default: int, lowest: int, highest: int) -> int:
         given = self.text(name, str(default))

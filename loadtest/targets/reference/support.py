@@ -4,7 +4,6 @@ The use cases of live chat, the same for a socket and for a polling user. `LiveC
 a chat, `SupportEvents` tells.
 """
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -35,6 +34,7 @@ class Support(Domain):
         self._presence = core.presence
         self._conversations = core.conversations
         self._clock = core.clock
+        self._soon = core.soon
         self._message_prefix = f"l{core.boot}-"
         self._said = 0
         # Apart for each sender, so that they can be forgotten with them.
@@ -158,7 +158,7 @@ class Support(Domain):
         self._book.seen(session.user_id, by_socket=True, now_ns=self._clock.now_ns())
         self._events.admit_socket(session)
         # The answer to CONNECT is not out yet: an event before it would reach a client without a socket.
-        asyncio.get_running_loop().call_soon(self._events.tell)
+        self._soon(self._events.tell)
 
     def disconnected(self, session: Session) -> None:
         if not self._has_socket(session.user_id):

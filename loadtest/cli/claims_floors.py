@@ -1,0 +1,62 @@
+"""Which results of a session are set above the floors of the harness: what came by push, and how fast?
+
+Beside them a floor decides whether 20 ms are the server's or our own. What waits for a poll takes hundreds of
+times as long as the harness does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from loadtest.analysis.series import Series, measured
+from loadtest.analysis.validity import INVALID, judge
+from loadtest.cli import beneath
+from loadtest.measure import run as runs
+from loadtest.measure.operations import Operation
+from loadtest.measure.run import Run
+from loadtest.report.sections.floors import Beneath, under
+
+if TYPE_CHECKING:
+    from loadtest.cli.claims_session import Session
+
+RESULTS = {
+    "messaging": ("Messages by push", "push", Operation.MESSAGE_DELIVER),
+    "calls": ("Rings by push", "push", Operation.CALL_RING),
+    "live-chat": ("Live chat by push", "push", Operation.CHAT_DELIVER),
+    "devices": ("Messages to people with two devices", "two-devices", Operation.MESSAGE_DELIVER),
+}
+"""By experiment, in the order of the page: what it is called, of which arm, and what is measured."""
+
+
+class Section(NamedTuple):
+    """What the page says of floors, or why it says nothing."""
+
+    beneath: Beneath | None
+    why: str = ""
+
+
+def section(session: Session, quiet: bool) -> Section:
+    """Measure the floors at the load of the first such run. Raises RunError if a run of the session is gone."""
+    of, results = _results(session)
+    if of is None:
+        return Section(None)
+    found = beneath.measure(of, session.path, quiet)
+    if found.floors is None:
+        return Section(None, found.why)
+    return Section(under(found.floors, results))
+
+
+def _results(session: Session) -> tuple[Run | None, dict[str, Series]]:
+    """(the first run, what each experiment came to): all trials of an arm together, but those nobody believes."""
+    first, found = None, dict[str, Series]()
+    for experiment, (name, arm, operation) in RESULTS.items():
+        recipe = session.plan.experiments.get(experiment, {}).get(arm)
+        for done in [one for one in session.record.done if one.recipe == recipe]:
+            run = runs.read(session.path / done.path)
+            if judge(run).state == INVALID:
+                continue
+            series = measured(run, operation)
+            if series.expected:
+                first = first or run
+                found.setdefault(name, Series()).merge(series)
+    return first, found
