@@ -23,13 +23,12 @@ $(STAMP): requirements.lock pyproject.toml
 demo: $(STAMP)   ## chat over WebSocket and over polling, side by side, on one page
 	$(BIN)/loadtest demo
 
-# Tests that measure have the machine to themselves; the others share it.
-MEASURING := tests/e2e tests/official tests/bench
-SHARING := -n 2 --dist loadfile $(MEASURING:%=--ignore=%)
+# Most tests wait most of the time, so three share the machine; those that measure have it to themselves.
+SHARING := -n 3 --dist loadfile
 
 test: $(STAMP)   ## every test but the long ones
-	$(BIN)/python -m pytest -m "not proof" $(SHARING) $(ARGS)
-	$(BIN)/python -m pytest -m "not proof" $(MEASURING) $(ARGS)
+	$(BIN)/python -m pytest -m "not proof and not calm" $(SHARING) $(ARGS)
+	$(BIN)/python -m pytest -m "not proof and calm" $(ARGS)
 
 unit: $(STAMP)   ## the tests that start no server and no process
 	$(BIN)/python -m pytest -m "not proof and not e2e and not browser" $(SHARING) $(ARGS)

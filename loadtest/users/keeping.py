@@ -33,6 +33,7 @@ from loadtest.users.options import read as read_settings
 from loadtest.users.ordering import NoMeans, Orders
 from loadtest.users.server_source import Source
 from loadtest.users.slos import Watch, slos_of
+from loadtest.users.staging import most_users
 from loadtest.users.target import Refused, Target, contract_of, locate, may_load
 
 _SHOWN_ATTEMPTS = 8
@@ -99,13 +100,14 @@ class Keeping:
         self.source = self._source(settings, contract, place)
         if not contract.has_rooms:
             # The report must not call everybody in one room a room of ten.
-            users = self.environment.parsed_options.num_users
+            users = most_users(self.environment)
             settings = settings._replace(room_sizes=((max(2, users or 2), 1.0),))
         self.settings, self.contract, self.slos = settings, contract, slos
 
     def forecheck(self) -> tuple[Settings, Contract, list[Slo], Place | None]:
         """What the flags say by themselves, without a look at the target. Raises Refused or SettingsError."""
-        settings = read_settings(self.environment.parsed_options, self.environment.host)
+        environment = self.environment
+        settings = read_settings(environment.parsed_options, environment.host, most_users(environment))
         contract = contract_of(settings)
         slos = slos_of(settings)
         try:
@@ -125,8 +127,7 @@ class Keeping:
     def visit(self, settings: Settings, contract: Contract, place: Place | None) -> Target:
         """What is there, for the users of this process. Raises Refused."""
         assert place is not None
-        options = self.environment.parsed_options
-        return look(self.environment, settings, contract, place, options.num_users or 1, 1)
+        return look(self.environment, settings, contract, place, most_users(self.environment) or 1, 1)
 
     def _source(self, settings: Settings, contract: Contract, place: Place | None) -> Source | None:
         """Who tells the server's own figures: whom somebody named, or the target itself. Raises Refused."""

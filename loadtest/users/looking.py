@@ -12,6 +12,7 @@ from loadtest.measure.operations import Operation
 from loadtest.users import limits
 from loadtest.users.connection import Place
 from loadtest.users.options import Settings
+from loadtest.users.staging import most_users
 from loadtest.users.target import Refused, Target, examine
 from loadtest.users.user import RealtimeUser
 
@@ -52,7 +53,7 @@ def check_scenario(environment: Any, settings: Settings, contract: Contract) -> 
             raise Refused(
                 f'contract "{contract.name}": none of its [[feeds]] carries what {one.__name__} hears'
             )
-    staff(kinds, settings.operators, environment.parsed_options.num_users)
+    staff(kinds, settings.operators, most_users(environment))
 
 
 def staff(kinds: list[Any], operators: int | None, users: int | None) -> None:

@@ -22,6 +22,7 @@ from loadtest.users.keeping import Keeping, leave
 from loadtest.users.muster import Muster, Order
 from loadtest.users.options import Settings, SettingsError
 from loadtest.users.ramp import Over, Ramp
+from loadtest.users.staging import most_users
 from loadtest.users.target import Refused, Target, is_loopback, locate, may_load
 
 BEGIN_AHEAD_NS = SECOND // 2
@@ -85,7 +86,7 @@ class MasterHouse(Keeping):
             flags.pop(ours, None)
         # Somebody may have been asked, and have said yes: that holds for the workers, who have nobody to ask.
         flags["rt_allow_remote"] = settings.allow_remote or (place is not None and not is_loopback(place))
-        return self.muster.call(Order(flags, self.environment.host, options.num_users or 1))
+        return self.muster.call(Order(flags, self.environment.host, most_users(self.environment) or 1))
 
     def refuse(self, line: str) -> None:
         """A run that was asked for must not start; without a web UI there will be no other."""

@@ -171,8 +171,11 @@ class SettingsError(Exception):
         self.faults = faults
 
 
-def read(options: argparse.Namespace, host: str | None) -> Settings:
-    """Understand the flags. Raises SettingsError with every fault at once."""
+def read(options: argparse.Namespace, host: str | None, users: int | None = None) -> Settings:
+    """Understand the flags. users: all there will be, where -u says something else by now.
+
+    Raises SettingsError with every fault at once.
+    """
     faults: list[str] = []
 
     def take(name: str, understand: Callable[[str], _T], fallback: _T) -> _T:
@@ -182,7 +185,8 @@ def read(options: argparse.Namespace, host: str | None) -> Settings:
             faults.append(f"--rt-{name}: {error}")
             return fallback
 
-    run_time, users = getattr(options, "run_time", None), getattr(options, "num_users", None)
+    run_time = getattr(options, "run_time", None)
+    users = getattr(options, "num_users", None) if users is None else users
     run_time_ns = None if run_time is None else round(float(run_time) * SECOND)
     stages: tuple[Stage, ...] = ()
     if not getattr(options, "worker", False):

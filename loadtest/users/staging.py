@@ -172,6 +172,15 @@ def take_first_stage(environment: Any) -> None:
         options.run_time = shape.course.run_time_ns / SECOND
 
 
+def most_users(environment: Any) -> int | None:
+    """How many users a run comes to: of one that starts by itself, -u says by then what its first stage has."""
+    shape = getattr(environment, "rt_stages", None)
+    if shape is not None and environment.shape_class is None and shape.course is not None:
+        return max(stage.users for stage in shape.course.stages)
+    users: int | None = environment.parsed_options.num_users
+    return users
+
+
 def _refusal(environment: Any) -> str | None:
     shape = environment.shape_class
     if shape is not None and not isinstance(shape, StagedLoad):

@@ -11,6 +11,8 @@ from e2e_running import HERE, Locust, Result, Server
 
 from loadtest.analysis.validity import INVALID, judge
 
+pytestmark = pytest.mark.calm
+
 SHORT = ("-u", 12, "-r", 12, "-t", "9s", "--rt-warmup", "1s", "--rt-drain", "3s", "--rt-room-size", 4)
 
 

@@ -314,6 +314,7 @@ class WebUi:
         self._ask("/stop", {})
 
 
+@pytest.mark.calm
 def test_a_busy_neighbour_on_the_generator_s_core_is_noticed(serve: Any, start_locust: Any, hog: Any) -> None:
     if len(os.sched_getaffinity(0)) < 2:
         pytest.skip("needs a core for the server beside the one that is spoilt")

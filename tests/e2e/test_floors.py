@@ -21,6 +21,8 @@ from loadtest.cli.floors import read_floors
 from loadtest.measure import run as runs
 from loadtest.measure.run import FLOORS, Run
 
+pytestmark = pytest.mark.calm
+
 DELIVERED = ("message.deliver", "message.echo")
 NULL = ("--target", "null")
 

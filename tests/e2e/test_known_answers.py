@@ -12,6 +12,8 @@ from e2e_running import HERE, Result, paused, wait_until
 
 from loadtest.measure.histogram import Histogram, upper_edge
 
+pytestmark = pytest.mark.calm
+
 STEADY = ("-f", HERE / "steady.py")
 
 

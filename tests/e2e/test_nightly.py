@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from e2e_running import ROOT, Program, wait_until
 
+pytestmark = pytest.mark.calm
+
 SHORT = 'users = 8\nspawn_rate = 20\nrun_time = "6s"\n'
 FLAGS = 'flags = ["--rt-rate", "5/s", "--rt-room-size", "4", "--rt-warmup", "1s", "--rt-drain", "1s"]\n'
 Night = Callable[..., Program]

@@ -36,6 +36,8 @@ from loadtest.analysis.validity import INVALID, judge
 from loadtest.measure.histogram import upper_edge
 from loadtest.measure.rows import RECOVERED, STAYED, Drop
 
+pytestmark = pytest.mark.calm
+
 USERS, ROOM = 12, 4
 COMMON = (
     *("-u", USERS, "-r", USERS, "--rt-room-size", ROOM, "--rt-rate", "2/s"),
