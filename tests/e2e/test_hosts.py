@@ -19,6 +19,8 @@ from loadtest.measure import run as runs
 from loadtest.measure.clocks import ClockOffset
 from loadtest.measure.units import SECOND
 
+pytestmark = pytest.mark.calm
+
 AHEAD_S = 5000
 LOAD = ("-u", 12, "-r", 12, "--rt-warmup", "1s", "--rt-drain", "3s", "--rt-rate", "2/s", "--rt-room-size", 3)
 
@@ -102,7 +104,8 @@ def _one_time_axis(result: Result) -> None:
         measured = [row.second for row in result.run.health if (row.worker, row.phase) == (name, "measure")]
         # A row belongs to the phase in which its second was begun to be watched, so there is one more or less.
         assert begins <= min(measured) <= begins + 1
-        assert ends - 1 <= max(measured) <= ends
+        # A busy process may not come to write its last row. Off the axis they would be thousands of seconds away.
+        assert ends - 2 <= max(measured) <= ends
 
 
 @pytest.mark.proof
