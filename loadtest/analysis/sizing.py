@@ -12,8 +12,8 @@ import math
 import msgspec
 
 from loadtest.analysis.event_cost import DEFAULTS, Cost
-from loadtest.measure.sockets import SOCKETS, SPARE, lasting
 from loadtest.measure.sockets import descriptors as descriptors_of
+from loadtest.measure.sockets import lasting, users_within
 from loadtest.measure.units import say_bytes, say_ms
 
 FULL = 0.5
@@ -150,7 +150,7 @@ def _for_descriptors(need: Need, machine: Machine) -> int:
     """So many processes that none runs out of file descriptors; 1 where no number of them helps."""
     if machine.descriptors is None:
         return 1
-    of_each = (machine.descriptors - SPARE) // (need.devices * SOCKETS[need.transport])
+    of_each = users_within(machine.descriptors, need.devices, need.transport)
     return 1 if of_each < 1 else -(-need.users // of_each)
 
 

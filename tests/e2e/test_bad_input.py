@@ -213,8 +213,8 @@ CASES: dict[str, Callable[[Places], Case]] = {
         (rf"{at.polling_only}: .*WebSocket is off; use --rt-transport interval-polling",),
     ),
     "too few descriptors": lambda at: Case(
-        ("-H", at.server, "-u", 6000),
-        (r"6000 users in a process may need \d+ file descriptors, the limit is 10000; .*ulimit -n.*",),
+        ("-H", at.server, "-u", 9000),
+        (r"9000 users in a process may need \d+ file descriptors, the limit is 10000; .*ulimit -n.*",),
         {"preexec_fn": _few_descriptors},
     ),
 }
