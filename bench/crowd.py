@@ -8,7 +8,6 @@ half compares the CPU that a process spends when it makes a load alone with what
 from __future__ import annotations
 
 import os
-import socket
 
 import msgspec
 from rich.table import Table
@@ -18,6 +17,7 @@ from bench.session import SCENARIOS, Part, Refused, Requirement, Session
 from loadtest.analysis.series import Series, measured, measured_seconds
 from loadtest.analysis.summary import Summary, summarise
 from loadtest.cli.embedded import ServerFailed, embedded_server
+from loadtest.cli.locust_run import in_processes
 from loadtest.measure.operations import Operation
 from loadtest.measure.plan import Phase
 from loadtest.measure.run import Run
@@ -56,20 +56,9 @@ def measure(session: Session) -> Part:
 def _run(session: Session, users: int, processes: int) -> Run:
     rate = session.sizes.crowd_deliveries / users
     flags = {"room-size": str(_ROOM), "rate": f"{rate:.6f}/s"}
-    more: list[str] = []
-    if processes > 1:
-        port = str(_free_port())
-        more = ["--processes", str(processes), "--master-bind-port", port, "--master-port", port]
+    file, seconds = SCENARIOS / "messaging.py", session.sizes.crowd_s
     with embedded_server(*_NODE, environment=_QUIET) as server:
-        return session.scenario(
-            SCENARIOS / "messaging.py", users, SPAWN_RATE, session.sizes.crowd_s, flags, server, more
-        )
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        return session.scenario(file, users, SPAWN_RATE, seconds, flags, server, in_processes(processes))
 
 
 def _cpu(run: Run) -> list[float]:
@@ -88,13 +77,17 @@ def _there(found: Summary, users: int) -> Requirement:
 
 
 def _flow(run: Run, wanted: float) -> Requirement:
-    delivered = measured(run, Operation.MESSAGE_DELIVER)
-    seconds = measured_seconds(run)
-    per_s = delivered.latency.n / seconds if seconds else 0.0
+    delivered, per_s = _delivered(run)
     said = f"{per_s:.0f}, {delivered.counts['lost']} lost, service p99 {_p99_ms(delivered)}"
     # A Poisson process of the planned rate: what is planned varies by a few percent from seed to seed.
     kept = per_s >= 0.95 * wanted and not delivered.counts["lost"]
     return Requirement("crowd: deliveries per second", f"{wanted:.0f}", said, kept)
+
+
+def _delivered(run: Run) -> tuple[Series, float]:
+    """(what was delivered, how much of it per second)."""
+    delivered, seconds = measured(run, Operation.MESSAGE_DELIVER), measured_seconds(run)
+    return delivered, delivered.latency.n / seconds if seconds else 0.0
 
 
 def _shared(alone: list[float], shared: list[float]) -> Requirement:
@@ -121,14 +114,14 @@ def _table(users: int, run: Run, found: Summary, spent: list[list[float]]) -> Ta
         "service p99 ms",
         "generator CPU %",
         "alone %",
+        "each of two %",
     ):
         table.add_column(name, justify="right")
-    table.add_column("each of two %", justify="right")
-    delivered, seconds = measured(run, Operation.MESSAGE_DELIVER), measured_seconds(run)
+    delivered, per_s = _delivered(run)
     p50 = delivered.service.quantile(0.5)
     table.add_row(
         str(found.connections.peak),
-        f"{delivered.latency.n / seconds:.0f}" if seconds else "-",
+        f"{per_s:.0f}",
         "-" if p50 is None else f"{p50 / 1e6:.2f}",
         _p99_ms(delivered).removesuffix(" ms"),
         ", ".join(f"{one:.0f}" for one in _cpu(run)),

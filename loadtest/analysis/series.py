@@ -89,6 +89,14 @@ def measured(run: Run, *operations: Operation, without: Container[int] = ()) -> 
     )
 
 
+def pooled(runs: Iterable[Run], operation: Operation) -> Series:
+    """The same of several runs together."""
+    whole = Series()
+    for run in runs:
+        whole.merge(measured(run, operation))
+    return whole
+
+
 def measured_ns(run: Run) -> int:
     """Length of the measured phase; 0 if the run never came to it."""
     edges = run.manifest.edges

@@ -5,54 +5,74 @@ The floors are measured after the runs, at the load of one of them, and lie in t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from loadtest.analysis.floors import Floors
+    from loadtest.analysis.series import Series
     from loadtest.measure.run import Run
+    from loadtest.report.sections.floors import Beneath
 
 SECONDS = 6.0
 """Each floor is measured for this long: hundreds of deliveries at any load that is worth a session."""
 _SHORTEST_S = 3.0
 
 
-class Found(NamedTuple):
-    """What was measured, or why nothing was; a sentence's words."""
+class Section(NamedTuple):
+    """What a page says of floors, or why it says nothing: a sentence's words."""
 
-    floors: Floors | None
+    beneath: Beneath | None
     why: str = ""
 
 
-def measure(run: Run, where: Path, quiet: bool, seconds: float = SECONDS) -> Found:
-    """The floors at the load of ``run``, behind a progress bar; kept in ``where``. What goes wrong is no failure.
+def section(
+    run: Run,
+    results: Mapping[str, Series],
+    where: Path,
+    quiet: bool,
+    seconds: float = SECONDS,
+    limit_ms: float | None = None,
+) -> Section:
+    """The floors at the load of ``run``, kept in ``where``, beneath ``results``. What goes wrong is no failure.
 
     Those of a session that was cut short and goes on are measured again: floors are of one session with a result.
+    limit_ms: what was asked of the results.
     """
+    from loadtest.cli.embedded import ServerFailed
+    from loadtest.cli.floor_runs import CannotMeasure
+    from loadtest.cli.locust_run import Interrupted, RunFailed
+    from loadtest.measure.run import RunError
+    from loadtest.report.sections.floors import under
+
+    try:
+        floors = _measure(run, where, quiet, seconds)
+    except (KeyboardInterrupt, Interrupted):
+        return Section(None, "the floors of the harness were not measured: interrupted")
+    except (CannotMeasure, RunFailed, ServerFailed, RunError) as failed:
+        return Section(None, f"the floors of the harness were not measured: {failed}")
+    return Section(under(floors, results, limit_ms))
+
+
+def _measure(run: Run, where: Path, quiet: bool, seconds: float) -> Floors:
+    """Behind a progress bar."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from loadtest.cli.calibrate import load_of_run
-    from loadtest.cli.embedded import ServerFailed
-    from loadtest.cli.floor_runs import CannotMeasure, measure_floors, steps, whole_s
+    from loadtest.cli.floor_runs import measure_floors, steps, whole_s
     from loadtest.cli.floors import write_floors
-    from loadtest.cli.locust_run import Interrupted, RunFailed
-    from loadtest.measure.run import RunError
 
     load, seconds = load_of_run(run), max(_SHORTEST_S, seconds)
     columns = (TextColumn("{task.description:<44}"), BarColumn(), TimeRemainingColumn(), TextColumn("left"))
-    try:
-        whole = whole_s(steps(load, seconds))
-        with Progress(*columns, console=Console(stderr=True), disable=quiet) as progress:
-            bar = progress.add_task("floors of the harness", total=whole)
+    whole = whole_s(steps(load, seconds))
+    with Progress(*columns, console=Console(stderr=True), disable=quiet) as progress:
+        bar = progress.add_task("floors of the harness", total=whole)
 
-            def hear(what: str, passed_s: float) -> None:
-                progress.update(bar, completed=min(passed_s, whole), description=what)
+        def hear(what: str, passed_s: float) -> None:
+            progress.update(bar, completed=min(passed_s, whole), description=what)
 
-            floors = measure_floors(load, where, hear=hear, seconds=seconds)
-        write_floors(where, floors)
-    except (KeyboardInterrupt, Interrupted):
-        return Found(None, "the floors of the harness were not measured: interrupted")
-    except (CannotMeasure, RunFailed, ServerFailed, RunError) as failed:
-        return Found(None, f"the floors of the harness were not measured: {failed}")
-    return Found(floors)
+        floors = measure_floors(load, where, hear=hear, seconds=seconds)
+    write_floors(where, floors)
+    return floors

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from loadtest.cli.claims_floors import Section
+    from loadtest.cli.beneath import Section
     from loadtest.cli.claims_run import Job
     from loadtest.cli.claims_session import Session, Wanted
     from loadtest.contract.claims import Claim

@@ -22,7 +22,7 @@ from loadtest.report.render import write_file, write_page
 from loadtest.report.suite import Suite
 
 if TYPE_CHECKING:
-    from loadtest.cli.claims_floors import Section
+    from loadtest.cli.beneath import Section
     from loadtest.cli.claims_session import Session
 
 

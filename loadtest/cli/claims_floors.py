@@ -6,7 +6,7 @@ times as long as the harness does.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from loadtest.analysis.series import Series, measured
 from loadtest.analysis.validity import INVALID, judge
@@ -14,7 +14,6 @@ from loadtest.cli import beneath
 from loadtest.measure import run as runs
 from loadtest.measure.operations import Operation
 from loadtest.measure.run import Run
-from loadtest.report.sections.floors import Beneath, under
 
 if TYPE_CHECKING:
     from loadtest.cli.claims_session import Session
@@ -28,22 +27,10 @@ RESULTS = {
 """By experiment, in the order of the page: what it is called, of which arm, and what is measured."""
 
 
-class Section(NamedTuple):
-    """What the page says of floors, or why it says nothing."""
-
-    beneath: Beneath | None
-    why: str = ""
-
-
-def section(session: Session, quiet: bool) -> Section:
+def section(session: Session, quiet: bool) -> beneath.Section:
     """Measure the floors at the load of the first such run. Raises RunError if a run of the session is gone."""
     of, results = _results(session)
-    if of is None:
-        return Section(None)
-    found = beneath.measure(of, session.path, quiet)
-    if found.floors is None:
-        return Section(None, found.why)
-    return Section(under(found.floors, results))
+    return beneath.Section(None) if of is None else beneath.section(of, results, session.path, quiet)
 
 
 def _results(session: Session) -> tuple[Run | None, dict[str, Series]]:

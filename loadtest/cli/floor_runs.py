@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import os
-import socket
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +16,7 @@ import msgspec
 
 from loadtest.cli.echo import EchoFailed, measure_echo
 from loadtest.cli.embedded import embedded_server
-from loadtest.cli.locust_run import run_scenario, scenario
+from loadtest.cli.locust_run import in_processes, run_scenario, scenario
 
 if TYPE_CHECKING:
     from loadtest.analysis.event_cost import Used
@@ -162,14 +161,4 @@ def flags(step: Step, url: str) -> list[str]:
     found += ["--rt-transport", load.transport, "--rt-client", load.client, "--rt-devices", str(load.devices)]
     found += ["--rt-payload-bytes", str(load.payload_bytes)]
     found += ["--rt-warmup", f"{WARMUP_S:g}s", "--rt-drain", f"{DRAIN_S:g}s"]
-    if load.processes > 1:
-        # A master's usual port is the machine's: another run's workers would come to it.
-        port = str(_free_port())
-        found += ["--processes", str(load.processes), "--master-bind-port", port, "--master-port", port]
-    return found
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return found + in_processes(load.processes)

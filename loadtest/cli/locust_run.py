@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -42,6 +44,19 @@ def scenario(name: str) -> Path:
     return Path(next(iter(spec.submodule_search_locations))) / f"{name}.py"
 
 
+def in_processes(several: int) -> list[str]:
+    """The flags of a run of so many processes; none for one. Their master gets a port that nobody else's has.
+
+    The usual port is the machine's: another run's workers would come to it.
+    """
+    if several <= 1:
+        return []
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    return ["--processes", str(several), "--master-bind-port", port, "--master-port", port]
+
+
 def run_scenario(
     locustfile: Path, flags: Sequence[str], reports: Path, run_time_s: float, tick: Callable[[float], None]
 ) -> Path:
@@ -69,7 +84,10 @@ def run_scenario(
         try:
             _wait(child, run_time_s, tick)
         except KeyboardInterrupt:
-            _end(child)
+            child.send_signal(signal.SIGTERM)
+            # It writes what it has; one that hangs must not take along what other runs had before it.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(_PATIENCE_S)
             left = _latest(reports)
             raise Interrupted(left if left != before else None) from None
         finally:
@@ -80,16 +98,6 @@ def run_scenario(
     if after is None or after == before:
         raise RunFailed(f"{name}: {_last_words(log)}", log)
     return after
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """Kindly first, so that it writes what it has. One that hangs must not take what went before it along."""
-    child.send_signal(signal.SIGTERM)
-    try:
-        child.wait(_PATIENCE_S)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.wait()
 
 
 def _wait(child: subprocess.Popen[bytes], run_time_s: float, tick: Callable[[float], None]) -> None:

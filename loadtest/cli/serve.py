@@ -16,6 +16,7 @@ from loadtest.cli.serving import (
     fail,
     host_of,
     install_node,
+    listen,
     loopback_only,
     settings_of,
 )
@@ -109,12 +110,7 @@ def _run(environment: Mapping[str, str], target: str) -> None:
     from loadtest.targets.reference.shared import SharedStateError
 
     settings = settings_of(environment)
-    try:
-        listener = server.listen(settings)
-    except server.PortTakenError as taken:
-        fail(str(taken))
-    except OSError as bad:
-        fail(f"cannot listen on {settings.bind}: {bad}")
+    listener = listen(settings)
     host, port = host_of(settings.bind), listener.getsockname()[1]
     url = f"http://{host}:{port}"
     if target == NULL:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, NoReturn
 import typer
 
 if TYPE_CHECKING:
+    from socket import socket
+
     from loadtest.targets.reference.settings import Settings
 
 USAGE = 2
@@ -43,6 +45,18 @@ def install_node() -> None:
         server.ready()
     except NodeMissing as missing:
         fail(str(missing))
+
+
+def listen(settings: "Settings") -> "socket":
+    """Where the users come to; or one line, and exit 2."""
+    from loadtest.targets.reference import server
+
+    try:
+        return server.listen(settings)
+    except server.PortTakenError as taken:
+        fail(str(taken))
+    except OSError as bad:
+        fail(f"cannot listen on {settings.bind}: {bad}")
 
 
 def host_of(bind: str) -> str:

@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 import typer
 
-from loadtest.cli.serving import NODE, NULL, announce, fail, host_of, install_node, loopback_only, settings_of
+from loadtest.cli.serving import (
+    NODE,
+    NULL,
+    announce,
+    fail,
+    host_of,
+    install_node,
+    listen,
+    loopback_only,
+    settings_of,
+)
 
 if TYPE_CHECKING:
     from loadtest.targets.cluster.run import Plan, Running
@@ -97,14 +107,8 @@ def _run(
 ) -> int:
     from loadtest.targets.cluster.certificate import issue
     from loadtest.targets.cluster.run import Plan, run
-    from loadtest.targets.reference import server
 
-    try:
-        listener = server.listen(settings)
-    except server.PortTakenError as taken:
-        fail(str(taken))
-    except OSError as bad:
-        fail(f"cannot listen on {settings.bind}: {bad}")
+    listener = listen(settings)
     plan = Plan(
         [sys.executable, "-m", "loadtest", "serve", "--target", target],
         _environments(wanted.instances, environment),

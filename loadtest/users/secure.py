@@ -14,22 +14,18 @@ import functools
 import os
 import socket
 import ssl
-from time import perf_counter_ns, time_ns
+from time import perf_counter_ns
 from typing import Any, NamedTuple
 
 from gevent import socket as gsocket
 
 from loadtest.measure.units import SECOND
-from loadtest.users import wire
 from loadtest.users.causes import Cause, ConnectFailed, cause_of
-from loadtest.users.wire import ANCILLARY_SIZE, TIMESPEC, Owner, Wire, bare
+from loadtest.users.wire import Owner, Wire, bare
 
 _HOST_MISMATCH, _ADDRESS_MISMATCH = 62, 64
 """OpenSSL's X509_V_ERR numbers for a certificate that is somebody else's."""
 
-# One for all connections of the process, as in wire.py. Longer than any record.
-_buffer = bytearray(1 << 16)
-_view = memoryview(_buffer)
 _first = [bytearray(1)]
 
 
@@ -105,44 +101,6 @@ class SecureWire(Wire):
             detail = error.strerror or str(error)
             raise ConnectFailed(cause_of(error), f"{detail}, in the TLS handshake") from None
 
-    def _readable(self) -> int:
-        """As in Wire, a record at a time."""
-        sealed = self._raw
-        ancillary = None
-        try:
-            if wire.STAMPED:
-                # OpenSSL hands no stamps on: a look at the first byte that it will read brings that one's.
-                _, ancillary, _, _ = sealed.socket.recvmsg_into(_first, ANCILLARY_SIZE, socket.MSG_PEEK)
-            size = sealed.tls.read(len(_buffer), _buffer)
-            read_ns = perf_counter_ns()
-        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            return 0  # half a record, or one of TLS's own, such as a ticket to come back with
-        except ssl.SSLZeroReturnError:
-            size, read_ns = 0, perf_counter_ns()
-        except ssl.SSLEOFError:
-            # Python says so of a reset, too, but the look before the read has met that first.
-            self._ended("end of stream, without TLS's goodbye", perf_counter_ns())
-            return 0
-        except OSError as error:
-            self._broke(error)
-            return 0
-        # Apart from the read, so that an error of the owner's is not taken for one of the socket's.
-        try:
-            if not size:
-                self._ended("end of stream", read_ns)
-                return 0
-            self._heard_ns = read_ns
-            if ancillary:
-                seconds, nanoseconds = TIMESPEC.unpack(ancillary[0][2])
-                lag = time_ns() - (seconds * SECOND + nanoseconds)
-                self.arrived_ns = read_ns - lag
-                self._lag(lag)
-            self.received_bytes += size
-            self.owner.received(_view[:size], read_ns)
-        except Exception as error:
-            self._broken(error)
-        return int(size)
-
     def read_now(self) -> None:
         """As in Wire; it has all only when OpenSSL asks for more."""
         while not self.closed and not self.paused and self._raw is not None:
@@ -150,7 +108,10 @@ class SecureWire(Wire):
                 return
 
     def _broke(self, error: OSError) -> None:
-        if isinstance(error, ssl.SSLError):
+        if isinstance(error, ssl.SSLEOFError):
+            # Python says so of a reset, too, but the look before the read has met that first.
+            self._ended("end of stream, without TLS's goodbye", perf_counter_ns())
+        elif isinstance(error, ssl.SSLError):
             self._end(Cause.TLS_ERROR, said(error))
         else:
             super()._broke(error)
@@ -183,6 +144,22 @@ class _Sealed:
         self.socket = raw
         self.tls = tls
         self.silent = False
+
+    def recvmsg_into(self, buffers: list[bytearray], ancillary_size: int) -> tuple[int, Any, int, None]:
+        """One record, whole, and the kernel's stamp of its first byte."""
+        # OpenSSL hands no stamps on: a look at the first byte that it will read brings that one's.
+        _, ancillary, _, _ = self.socket.recvmsg_into(_first, ancillary_size, socket.MSG_PEEK)
+        return self.recv_into(buffers[0]), ancillary, 0, None
+
+    def recv_into(self, buffer: bytearray) -> int:
+        """One record, whole; 0 after TLS's goodbye."""
+        try:
+            return int(self.tls.read(len(buffer), buffer))
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            # Half a record, or one of TLS's own, such as a ticket to come back with.
+            raise BlockingIOError from None
+        except ssl.SSLZeroReturnError:
+            return 0
 
     def send(self, data: bytes) -> int:
         """All or nothing. After nothing the same bytes must come again, and no others: a Wire's queue does so."""

@@ -31,13 +31,13 @@ LINGER_NOT = struct.pack("ii", 1, 0)
 
 _READ, _WRITE = 1, 2
 _SO_TIMESTAMPNS = 35
-TIMESPEC = struct.Struct("=qq")
-ANCILLARY_SIZE = socket.CMSG_SPACE(TIMESPEC.size) if hasattr(socket, "CMSG_SPACE") else 0
+_TIMESPEC = struct.Struct("=qq")
+_ANCILLARY = socket.CMSG_SPACE(_TIMESPEC.size) if hasattr(socket, "CMSG_SPACE") else 0
 STAMPED = sys.platform.startswith("linux") and struct.calcsize("l") == 8
 
 # All reads of a process happen one after the other on its hub: one buffer serves every connection. Who
 # keeps bytes copies them.
-_buffer = bytearray(1 << 16)
+_buffer = bytearray(1 << 16)  # longer than any record of TLS
 _view = memoryview(_buffer)
 _into = [_buffer]
 
@@ -182,7 +182,7 @@ class Wire:
         """
         try:
             if STAMPED:
-                size, ancillary, _, _ = self._raw.recvmsg_into(_into, ANCILLARY_SIZE)
+                size, ancillary, _, _ = self._raw.recvmsg_into(_into, _ANCILLARY)
             else:
                 size, ancillary = self._raw.recv_into(_buffer), None
             read_ns = perf_counter_ns()
@@ -198,7 +198,7 @@ class Wire:
                 return 0
             self._heard_ns = read_ns
             if ancillary:
-                seconds, nanoseconds = TIMESPEC.unpack(ancillary[0][2])
+                seconds, nanoseconds = _TIMESPEC.unpack(ancillary[0][2])
                 lag = time_ns() - (seconds * SECOND + nanoseconds)
                 self.arrived_ns = read_ns - lag
                 self._lag(lag)

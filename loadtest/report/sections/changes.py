@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from loadtest.analysis.gauges import LOSS, main_operations
 from loadtest.analysis.regression import Change
-from loadtest.analysis.series import Series, measured
+from loadtest.analysis.series import Series, pooled
 from loadtest.analysis.spectrum import spectrum
 from loadtest.analysis.summary import Summary
 from loadtest.analysis.verdict import FAIL, PASS
@@ -135,11 +135,11 @@ def spectra(before: Side, after: Side, name: str) -> list[Picture]:
 
 
 def _spectrum(operation: Operation, sides: Sequence[Side], name: str) -> Picture:
-    pooled = [(side, _pooled(side, operation)) for side in sides]
-    curves = [charts.Curve(side.accent, spectrum(of)) for side, of in pooled]
+    together = [(side, pooled((run for run, _ in side.runs), operation)) for side in sides]
+    curves = [charts.Curve(side.accent, spectrum(of)) for side, of in together]
     said = [
         f"{side.label}: median {_quantile(of, 0.5)}, p95 {_quantile(of, 0.95)}, n = {count(of.expected)}."
-        for side, of in pooled
+        for side, of in together
     ]
     slug = operation.replace(".", "-")
     return Picture(
@@ -148,17 +148,10 @@ def _spectrum(operation: Operation, sides: Sequence[Side], name: str) -> Picture
         " ".join(said),
         f"{operation}, from the planned moment to receipt, all trials of a side together. {' '.join(said)}",
         [
-            *(KeyEntry(side.label, side.accent) for side, _ in pooled),
+            *(KeyEntry(side.label, side.accent) for side, _ in together),
             KeyEntry("beyond what n supports", "ink", "dotted"),
         ],
     )
-
-
-def _pooled(side: Side, operation: Operation) -> Series:
-    whole = Series()
-    for run, _ in side.runs:
-        whole.merge(measured(run, operation))
-    return whole
 
 
 def _quantile(of: Series, q: float) -> str:
