@@ -134,13 +134,13 @@ def test_a_contract_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
 
 def test_too_few_descriptors_are_found_out_before_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda which: (1000, 1000))
-    limits.check(users=400, processes=1)
+    limits.check(users=640, processes=1)
     with pytest.raises(Refused) as refused:
-        limits.check(users=401, processes=1)
-    assert "401 users" in _line(refused)
+        limits.check(users=641, processes=1)
+    assert "641 users" in _line(refused)
     assert "ulimit -n 1002" in _line(refused)
     assert "--processes 3" in _line(refused)
-    limits.check(users=401, processes=2)
+    limits.check(users=641, processes=2)
     limits.check(users=1, processes=0)
     monkeypatch.setattr(resource, "getrlimit", lambda which: (resource.RLIM_INFINITY,) * 2)
     limits.check(users=20_000, processes=1)
