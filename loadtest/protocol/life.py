@@ -112,10 +112,15 @@ TRANSITIONS: dict[State, dict[Input, State]] = {
 def advance(state: State, cause: Input) -> State:
     """The state after ``cause``. If illegal: LocalProtocolError or ProtocolError, by whose input it is."""
     after = TRANSITIONS[state].get(cause)
-    if after is not None:
-        return after
-    message = f"{cause.value} is illegal in state {state.name} ({state.value})"
-    raise LocalProtocolError(message) if cause in LOCAL else ProtocolError(message)
+    if after is None:
+        raise _illegal(cause, f"in state {state.name} ({state.value})")
+    return after
+
+
+def _illegal(cause: Input, where: str) -> LocalProtocolError | ProtocolError:
+    """What to raise: it says whose input it is."""
+    message = f"{cause.value} is illegal {where}"
+    return LocalProtocolError(message) if cause in LOCAL else ProtocolError(message)
 
 
 class Standing(Enum):
@@ -150,10 +155,9 @@ STANDINGS: dict[Standing, dict[Input, Standing]] = {
 def step(standing: Standing, cause: Input) -> Standing:
     """As ``advance``, in a further namespace."""
     after = STANDINGS[standing].get(cause)
-    if after is not None:
-        return after
-    message = f"{cause.value} is illegal {standing.name} a namespace ({standing.value})"
-    raise LocalProtocolError(message) if cause in LOCAL else ProtocolError(message)
+    if after is None:
+        raise _illegal(cause, f"{standing.name} a namespace ({standing.value})")
+    return after
 
 
 def as_markdown() -> str:

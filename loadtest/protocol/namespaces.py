@@ -16,8 +16,6 @@ from loadtest.protocol.events import Ack, Connected, ConnectError, Disconnected,
 from loadtest.protocol.life import Input, Standing, State, step
 from loadtest.protocol.socketio import (
     check_name,
-    encode_ack,
-    encode_binary_ack,
     encode_binary_event,
     encode_connect,
     encode_disconnect,
@@ -71,6 +69,12 @@ def take_offset(event: Event) -> str | None:
     return None
 
 
+def admitted(event: Connected, pid: str | None) -> Connected:
+    """The answer to a CONNECT, which brings back what was missed if it gives us the id that we had."""
+    recovered = event.pid is not None and event.pid == pid
+    return msgspec.structs.replace(event, recovered=True) if recovered else event
+
+
 class Namespace:
     """A further namespace of a session. ``sid``: our id there, once Connected; ``standing``: where we stand."""
 
@@ -114,10 +118,7 @@ class Namespace:
     def ack(self, ack_id: int, *args: object) -> None:
         """As Session.ack, here."""
         self._check()
-        try:
-            self.session._send(encode_ack(ack_id, args, self.name))
-        except HoldsBinary:
-            self.session._send_binary(*encode_binary_ack(ack_id, args, self.name))
+        self.session._answer(ack_id, args, self.name)
 
     def _check(self) -> None:
         step(self.standing, Input.SEND)
@@ -135,9 +136,9 @@ class Namespace:
         was = self.standing
         self.standing = step(was, INPUT_OF[type(event)])
         if isinstance(event, Connected) and was is Standing.ASKING:
-            recovered = event.pid is not None and event.pid == self._pid
+            said = admitted(event, self._pid)
             self.sid, self._pid = event.sid, event.pid
-            return msgspec.structs.replace(event, recovered=True) if recovered else event
+            return said
         if isinstance(event, Event) and self._pid is not None:
             self._offset = take_offset(event) or self._offset
         return event

@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-import msgspec
-
 from loadtest.protocol.attachments import Unfinished
 from loadtest.protocol.engineio import (
     BASE64,
@@ -26,7 +24,14 @@ from loadtest.protocol.engineio import (
 from loadtest.protocol.errors import HoldsBinary, LocalProtocolError, ProtocolError
 from loadtest.protocol.events import ClientEvent, Closed, Connected, Event, SocketEvent
 from loadtest.protocol.life import Input, State, advance
-from loadtest.protocol.namespaces import INPUT_OF, Namespace, Recovery, connect_payload, take_offset
+from loadtest.protocol.namespaces import (
+    INPUT_OF,
+    Namespace,
+    Recovery,
+    admitted,
+    connect_payload,
+    take_offset,
+)
 from loadtest.protocol.socketio import (
     MESSAGE,
     RESERVED_NAMES,
@@ -129,10 +134,13 @@ class Session(ABC):
     def ack(self, ack_id: int, *args: object) -> None:
         """Queue the answer to an Event that had ``ack_id``. Raises LocalProtocolError as emit() does."""
         advance(self.state, Input.SEND)
+        self._answer(ack_id, args, self.namespace)
+
+    def _answer(self, ack_id: int, args: tuple[object, ...], namespace: str) -> None:
         try:
-            self._send(encode_ack(ack_id, args, self.namespace))
+            self._send(encode_ack(ack_id, args, namespace))
         except HoldsBinary:
-            self._send_binary(*encode_binary_ack(ack_id, args, self.namespace))
+            self._send_binary(*encode_binary_ack(ack_id, args, namespace))
 
     def join(
         self, namespace: str, auth: Mapping[str, object] | None = None, recovery: Recovery | None = None
@@ -232,9 +240,9 @@ class Session(ABC):
         """What a packet of the first namespace does to our life; the event to report."""
         self.state = advance(self.state, INPUT_OF[type(event)])
         if isinstance(event, Connected):
-            recovered = event.pid is not None and event.pid == self._pid
+            said = admitted(event, self._pid)
             self.sid, self._pid = event.sid, event.pid
-            return msgspec.structs.replace(event, recovered=True) if recovered else event
+            return said
         if isinstance(event, Event) and self._pid is not None:
             self._offset = take_offset(event) or self._offset
         return event

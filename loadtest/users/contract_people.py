@@ -74,11 +74,7 @@ class Person:
 
     def log_in(self, timeout_s: float) -> None:
         """Go through the login, if there is one. Raises ConnectFailed."""
-        requests = self.requests()
-        try:
-            log_in(self.contract, self.identity, requests, timeout_s)
-        finally:
-            requests.pool.close()
+        log_in(self.contract, self.identity, self.requests(), timeout_s)
 
     def open(self, timeout_s: float) -> None:
         """Connect and authenticate; ``phases`` says how far it came. Raises ConnectFailed."""

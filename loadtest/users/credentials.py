@@ -45,10 +45,7 @@ class Credentials:
         nobody = Hearing(lambda *_: None, lambda *_: None, live.fault, live.record_lag)
         headers, cookies = live.settings.headers, self.cookies
         requests = Requests(live.contract, self.identity, live.place, headers, nobody, cookies)
-        try:
-            log_in(live.contract, self.identity, requests, timeout_s)
-        finally:
-            requests.pool.close()
+        log_in(live.contract, self.identity, requests, timeout_s)
         self._known = True
 
     def renew(self, at_once: bool) -> None:

@@ -150,11 +150,11 @@ class Device:
         """An open link is the device's way from here on; whether it is heard of is its rooms' matter."""
         member = self.member
         self.link = link
-        self.live.named.remember(self.identity, getattr(link, "captured", {}))
+        self.live.named.remember(self.identity, link.captured)
         self.recovery = None  # the state of the one before is restored by now, or never
         self.opened_ns = perf_counter_ns()
         member.transport, member.ordered, member.connection = link.transport, link.ordered, link.name
-        self.live.settled(member, str(getattr(link, "captured", {}).get("instance", "")))
+        self.live.settled(member, str(link.captured.get("instance", "")))
         self.live.opened(link)
         if link.transport == self.rungs[0]:
             if self._climb is not None:
@@ -324,11 +324,8 @@ class Device:
             member.arrived_ns = self.link.arrived_ns
             key = f"{marker}/{delivery.status(args)}" if route.per_status else marker
             entry = live.ledger.delivered(key, operation, member, read_ns)
-            if entry is not None:
-                if self.drop is not None:
-                    self.drop.heard(entry, member, read_ns)
-                if self._tells:
-                    self._tell(entry, operation, read_ns)
+            if entry is not None and (self._tells or self.drop is not None):
+                self._came(entry, operation, read_ns)
         elif route.by_id:
             self._heard_by_id(operation, delivery, args, read_ns)
         if operation is _MESSAGE or operation is _CHAT:
@@ -354,12 +351,15 @@ class Device:
         member = self.member
         member.arrived_ns = early.arrived_ns
         entry = self.live.ledger.delivered(marker, operation, member, early.read_ns)
-        if entry is None:
-            return
+        if entry is not None:
+            self._came(entry, operation, early.read_ns)
+
+    def _came(self, entry: Entry, operation: Operation, read_ns: int) -> None:
+        """Something that was owed has come: who else must know?"""
         if self.drop is not None:
-            self.drop.heard(entry, member, early.read_ns)
+            self.drop.heard(entry, self.member, read_ns)
         if self._tells:
-            self._tell(entry, operation, early.read_ns)
+            self._tell(entry, operation, read_ns)
 
     def _tell(self, entry: Entry, operation: Operation, read_ns: int) -> None:
         live, user = self.live, self.user

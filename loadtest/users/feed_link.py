@@ -57,6 +57,7 @@ class FeedLink:
         self._pollers = [_Poller(self, feed) for feed in feeds]
         self.is_open = False
         self.phases: dict[str, int] = {}
+        self.captured: dict[str, object] = {}
 
     def open(self, timeout_s: float) -> None:
         """Connect, and ask where the feeds stand; the timers run from then on. Raises ConnectFailed."""

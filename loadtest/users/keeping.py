@@ -27,14 +27,14 @@ from loadtest.users.connection import Place
 from loadtest.users.finish import USAGE, Ending, finish
 from loadtest.users.live import Header, deadline_ns, plan_of, policy
 from loadtest.users.live_board import Board
-from loadtest.users.looking import check_scenario, look
+from loadtest.users.looking import check_scenario, find, look
 from loadtest.users.options import Settings, SettingsError
 from loadtest.users.options import read as read_settings
 from loadtest.users.ordering import NoMeans, Orders
 from loadtest.users.server_source import Source
 from loadtest.users.slos import Watch, slos_of
 from loadtest.users.staging import most_users
-from loadtest.users.target import Refused, Target, contract_of, locate, may_load
+from loadtest.users.target import Refused, Target, contract_of, locate
 
 _SHOWN_ATTEMPTS = 8
 """Of a policy that never gives up; by then its waits have grown to their cap."""
@@ -120,9 +120,7 @@ class Keeping:
 
     def find(self, settings: Settings, contract: Contract) -> Place | None:
         """Where the target is, if we may put load on it. Raises Refused."""
-        place = locate(settings.host, verify=not settings.insecure)
-        may_load(place, settings, contract.signs)
-        return place
+        return find(settings, contract)
 
     def visit(self, settings: Settings, contract: Contract, place: Place | None) -> Target:
         """What is there, for the users of this process. Raises Refused."""

@@ -65,9 +65,13 @@ class Heartbeat(NamedTuple):
 
 
 class Link(Protocol):
-    """One user's way to the server. ``phases``: ns of the parts of ``open``."""
+    """One user's way to the server. ``phases``: ns of the parts of ``open``.
+
+    captured: what the server said in it, by the names that the contract gives.
+    """
 
     phases: dict[str, int]
+    captured: dict[str, object]
     transport: str
     ordered: bool
 

@@ -13,10 +13,11 @@ from time import perf_counter_ns, time_ns
 
 import numpy as np
 
-from loadtest.measure.histogram import BUCKETS, Counts, IntArray, upper_edge
+from loadtest.measure.histogram import BUCKETS, Counts, upper_edge
 from loadtest.measure.plan import Plan
 from loadtest.measure.rows import COUNTERS, Delta, HealthRow, SeriesRow
 from loadtest.measure.units import SECOND, ms
+from loadtest.users.live_cells import Cells
 from loadtest.users.live_fitness import Fitness
 
 WINDOW_S = 300
@@ -27,34 +28,6 @@ QUANTILES = (0.5, 0.95, 0.99)
 
 Series = tuple[str, str]
 """Operation and transport."""
-
-
-class Cells:
-    """A histogram that only grows: adding a second of it costs some microseconds, however much is in it."""
-
-    __slots__ = ("counts", "max_ns", "min_ns", "n", "sum_ns")
-
-    def __init__(self) -> None:
-        self.counts: IntArray = np.zeros(BUCKETS, np.int64)
-        self.n = self.sum_ns = self.min_ns = self.max_ns = 0
-
-    def add(self, part: Counts) -> None:
-        """Add a part."""
-        if part.n:
-            buckets, counts = part.pairs()
-            self.counts[buckets] += counts
-            self.min_ns = min(self.min_ns, part.min_ns) if self.n else part.min_ns
-            self.n += part.n
-            self.sum_ns += part.sum_ns
-            self.max_ns = max(self.max_ns, part.max_ns)
-
-    def quantile_ns(self, q: float) -> int | None:
-        """Nearest rank, the upper edge of its bucket; None while there is nothing."""
-        if not self.n:
-            return None
-        rank = max(1, math.ceil(q * self.n - 1e-9))
-        bucket = int(np.searchsorted(np.cumsum(self.counts), rank))
-        return self.max_ns if bucket == BUCKETS - 1 else min(upper_edge(bucket), self.max_ns)
 
 
 class Sums:

@@ -10,13 +10,11 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
-import numpy as np
-
 from loadtest.measure.fitness import CPU_INVALID_PERCENT, CPU_PERCENT, LAG_MS, SEND_LAG_MS, SHARE
-from loadtest.measure.histogram import BUCKETS, Counts, upper_edge
 from loadtest.measure.plan import Phase
 from loadtest.measure.rows import HealthRow
 from loadtest.measure.units import MS, say_ms
+from loadtest.users.live_cells import Cells
 
 UNJUDGED, VALID, SUSPECT, INVALID = "unjudged", "valid", "suspect", "invalid"
 _CERTAIN = {
@@ -39,29 +37,20 @@ class _Vitals:
 
     def __init__(self) -> None:
         self.cpu_percent: list[float] = []
-        self.lags = {name: np.zeros(BUCKETS, np.int64) for name in ("receive", "loop", "send")}
+        self.lags = {name: Cells() for name in ("receive", "loop", "send")}
 
     def add(self, row: HealthRow) -> None:
         self.cpu_percent.append(row.cpu_percent)
-        parts: Mapping[str, Counts] = {
-            "receive": row.receive_lag,
-            "loop": row.loop_lag,
-            "send": row.send_lag,
-        }
-        for name, part in parts.items():
-            buckets, counts = part.pairs()
-            self.lags[name][buckets] += counts
+        self.lags["receive"].add(row.receive_lag)
+        self.lags["loop"].add(row.loop_lag)
+        self.lags["send"].add(row.send_lag)
 
     def cpu_p95(self) -> float:
         ranked = sorted(self.cpu_percent)
         return ranked[max(1, math.ceil(0.95 * len(ranked))) - 1]
 
     def lag_p99_ms(self, name: str) -> float:
-        cells = self.lags[name]
-        n = int(cells.sum())
-        if not n:
-            return 0.0
-        return upper_edge(int(np.searchsorted(np.cumsum(cells), math.ceil(0.99 * n)))) / MS
+        return (self.lags[name].quantile_ns(0.99) or 0) / MS
 
 
 class Fitness:

@@ -21,7 +21,8 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 from loadtest.measure.histogram import IntArray, bucket_of, upper_edge
 from loadtest.measure.units import SECOND
-from loadtest.users.live_board import Board, Cells, Sums
+from loadtest.users.live_board import Board, Sums
+from loadtest.users.live_cells import Cells
 from loadtest.users.live_fitness import INVALID, SUSPECT, UNJUDGED, VALID, Judged
 
 BOUNDS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from loadtest.measure.units import SECOND
-from loadtest.users.live_board import Board, Cells
+from loadtest.users.live_board import Board
+from loadtest.users.live_cells import Cells
 from loadtest.users.live_metrics import BOUNDS_S, CONNECTIONS, COUNTED, cumulative
 
 SCOPE = "realtime-loadtest"

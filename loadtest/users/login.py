@@ -47,15 +47,21 @@ class Named(NamedTuple):
 
 
 def log_in(contract: Contract, identity: Identity, requests: Requests, timeout_s: float) -> None:
-    """Go through the steps; what they capture is in ``identity`` from then on. Raises ConnectFailed."""
-    for number, step in enumerate(contract.login, 1):
-        said = f"login step {number}, {step.method} {step.target(identity)}"
-        try:
-            response = requests.perform_step(step, identity, timeout_s)
-        except ActionFailed as error:
-            raise ConnectFailed(error.cause, f"{said}: {error.detail}") from None
-        identity.update(_taken(step, response, said))
-        requests.dress(identity)
+    """Go through the steps; what they capture is in ``identity`` from then on. Raises ConnectFailed.
+
+    requests: made for this; their connections are closed in the end.
+    """
+    try:
+        for number, step in enumerate(contract.login, 1):
+            said = f"login step {number}, {step.method} {step.target(identity)}"
+            try:
+                response = requests.answer(step, identity, timeout_s)
+            except ActionFailed as error:
+                raise ConnectFailed(error.cause, f"{said}: {error.detail}") from None
+            identity.update(_taken(step, response, said))
+            requests.dress(identity)
+    finally:
+        requests.pool.close()
 
 
 def _taken(step: Login, response: Response, said: str) -> dict[str, object]:

@@ -13,7 +13,7 @@ from loadtest.users import limits
 from loadtest.users.connection import Place
 from loadtest.users.options import Settings
 from loadtest.users.staging import most_users
-from loadtest.users.target import Refused, Target, examine
+from loadtest.users.target import Refused, Target, examine, locate, may_load
 from loadtest.users.user import RealtimeUser
 
 _OPERATORS_ARE_ONE_IN = 10
@@ -22,6 +22,13 @@ _OPERATORS_ARE_ONE_IN = 10
 def kinds_of(environment: Any) -> list[type[RealtimeUser]]:
     """The classes of users that are ours."""
     return [one for one in environment.user_classes if issubclass(one, RealtimeUser)]
+
+
+def find(settings: Settings, contract: Contract) -> Place:
+    """Where the target is, if we may put load on it. Raises Refused."""
+    place = locate(settings.host, verify=not settings.insecure)
+    may_load(place, settings, contract.signs)
+    return place
 
 
 def look(

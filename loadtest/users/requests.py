@@ -12,7 +12,6 @@ from gevent import Timeout
 from gevent.event import AsyncResult
 
 from loadtest.contract import Contract, HttpCall
-from loadtest.contract.login import Login
 from loadtest.users.causes import Cause
 from loadtest.users.connection import Place
 from loadtest.users.cookies import Cookies
@@ -99,25 +98,18 @@ class Requests:
     def send(self, call: HttpCall, variables: Variables, errand: Errand) -> None:
         """Do it without waiting."""
         trip = _Trip(call, errand)
-        body = _encoded(call.body(variables)) if call.form is None else call.filled(variables)
-        extra = call.header_lines(variables) if call.headers else ""
-        kind = _JSON if call.form is None else _FORM
+        body, extra, kind = _content(call, variables)
         target = call.target(variables)
         self.submit(call.method, target, body, trip.left, trip.answered, trip.cut, extra, kind)
 
     def perform(self, call: HttpCall, variables: Variables) -> Outcome:
         """Do it and wait for the answer. Raises ActionFailed."""
-        return _outcome(call, self._call(call, variables, ACTION_TIMEOUT_S))
+        return _outcome(call, self.answer(call, variables, ACTION_TIMEOUT_S))
 
-    def perform_step(self, step: Login, variables: Variables, timeout_s: float) -> Response:
-        """One step of logging in, and its answer with all headers. Raises ActionFailed."""
-        return self._call(step, variables, timeout_s)
-
-    def _call(self, call: HttpCall, variables: Variables, timeout_s: float) -> Response:
-        body = _encoded(call.body(variables)) if call.form is None else call.filled(variables)
-        kind = _JSON if call.form is None else _FORM
-        target = call.target(variables)
-        return self.ask(call.method, target, body, timeout_s, call.header_lines(variables), kind)
+    def answer(self, call: HttpCall, variables: Variables, timeout_s: float) -> Response:
+        """The same, and the answer with all headers, whatever it says. Raises ActionFailed."""
+        body, extra, kind = _content(call, variables)
+        return self.ask(call.method, call.target(variables), body, timeout_s, extra, kind)
 
     def ask(
         self,
@@ -177,8 +169,13 @@ def _outcome(call: HttpCall, response: Response) -> Outcome:
     return Outcome(ok, error, call, body, response.sent_ns, response.read_ns)
 
 
-def _encoded(body: object | None) -> bytes | None:
-    return None if body is None else msgspec.json.encode(body)
+def _content(call: HttpCall, variables: Variables) -> tuple[bytes | None, str, str]:
+    """(body, header lines of this request alone, type of the body)."""
+    extra = call.header_lines(variables) if call.headers else ""
+    if call.form is not None:
+        return call.filled(variables), extra, _FORM
+    body = call.body(variables)
+    return None if body is None else msgspec.json.encode(body), extra, _JSON
 
 
 def parsed(body: bytes) -> object:

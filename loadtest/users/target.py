@@ -20,10 +20,10 @@ from loadtest.users.cookies import Cookies
 from loadtest.users.host import Refused, is_loopback, locate, may_load
 from loadtest.users.http import Response, fetch
 from loadtest.users.link import ActionFailed, Hearing
-from loadtest.users.login import Identity, Named, log_in
+from loadtest.users.login import Identity, Named, log_in, shown
 from loadtest.users.longpolling import LongPollingConnection
 from loadtest.users.options import Settings
-from loadtest.users.requests import Requests
+from loadtest.users.requests import Requests, parsed
 from loadtest.users.socket_link import SocketLink
 from loadtest.users.tokens import sign
 from loadtest.users.ways import approach, blocked
@@ -97,7 +97,7 @@ def _examine(
     health = contract.connect.health
     if health is not None:
         response = _ask(place, health.path)
-        if not health.ok(response.status, _json(response)):
+        if not health.ok(response.status, parsed(response.body)):
             raise Refused(
                 f"{place.base}{health.path}: answered HTTP {response.status}, not as the contract "
                 f'"{contract.name}" says; is this the right server?'
@@ -160,18 +160,11 @@ def _unreachable(place: Place, error: ConnectFailed) -> str:
     return f"{place.base}: {error.cause} ({error.detail})"
 
 
-def _json(response: Response) -> Any:
-    try:
-        return msgspec.json.decode(response.body)
-    except msgspec.DecodeError:
-        return None
-
-
 def _config(place: Place, contract: Contract) -> Any:
     if contract.connect.config is None:
         return None
     response = _ask(place, contract.connect.config.path)
-    return _json(response) if response.status == 200 else None
+    return parsed(response.body) if response.status == 200 else None
 
 
 def _has_stats(place: Place, contract: Contract) -> bool:
@@ -211,9 +204,10 @@ def _examine_feed(place: Place, settings: Settings, contract: Contract, target: 
     finally:
         requests.pool.close()
     if feed.outcome(response.status) != "news":
-        said = " ".join(response.body[:200].decode("utf-8", "replace").split())
         hint = "is --rt-token-secret the server's?" if response.status in (401, 403) else "is its path right?"
-        raise Refused(f'{place.base}: feed "{feed.name}" answered HTTP {response.status} {said}; {hint}')
+        raise Refused(
+            f'{place.base}: feed "{feed.name}" answered HTTP {response.status} {shown(response)}; {hint}'
+        )
     return msgspec.structs.replace(target, poll_interval_s=feed.interval_ms / 1000)
 
 
@@ -227,8 +221,6 @@ def _newcomer(place: Place, settings: Settings, contract: Contract) -> tuple[Ide
         log_in(contract, identity, requests, _TIMEOUT_S)
     except ConnectFailed as error:
         raise Refused(f"{place.base}: {error.detail}; is [[login]] of the contract right?") from None
-    finally:
-        requests.pool.close()
     return identity, cookies
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from loadtest.contract import Contract
 from loadtest.measure.operations import Operation
-from loadtest.users.causes import Cause, ConnectFailed
+from loadtest.users.causes import STREAM_ENDED, Cause, ConnectFailed
 from loadtest.users.connection import Connection, Listeners, NativeConnection, Place
 from loadtest.users.feed_link import FeedLink
 from loadtest.users.link import Hearing, Link, Variables
@@ -20,16 +22,12 @@ from loadtest.users.upgrading import UpgradingConnection
 if TYPE_CHECKING:
     from loadtest.users.device import Device
 
-_BLOCKED = frozenset(
-    {
-        Cause.HANDSHAKE_REFUSED,
-        Cause.CONNECT_TIMEOUT,
-        Cause.PARSE_ERROR,
-        Cause.TRANSPORT_CLOSE,
-        Cause.IDLE_CLOSE,
-        Cause.SESSION_UNKNOWN,
-    }
-)
+_BLOCKED = STREAM_ENDED | {
+    Cause.HANDSHAKE_REFUSED,
+    Cause.CONNECT_TIMEOUT,
+    Cause.PARSE_ERROR,
+    Cause.SESSION_UNKNOWN,
+}
 
 
 def blocked(error: ConnectFailed) -> bool:
@@ -64,27 +62,38 @@ def make_link(device: Device, transport: str, hearing: Hearing) -> Link:
 
 
 class Approach(NamedTuple):
-    """How one user knocks. headers: of a WebSocket handshake; head: the header lines of Engine.IO's requests."""
+    """How one user knocks. headers: of a WebSocket handshake.
+
+    usual: the header lines of the contract's other requests, but for those of these names.
+    """
 
     path: str
     query: str
     namespace: str
     headers: list[tuple[str, str]]
-    head: bytes
+    usual: Callable[[frozenset[str]], bytes]
+
+    @property
+    def head(self) -> bytes:
+        """The header lines of Engine.IO's requests; worked out here, for over WebSocket there are none."""
+        # They carry no token: that is in the CONNECT, or in the first event. What the contract gives them itself
+        # stands in place of what its other requests have under that name.
+        without = frozenset({"authorization"} | {name.lower() for name, _ in self.headers})
+        own = "".join(f"{name}: {value}\r\n" for name, value in self.headers).encode("latin-1")
+        return self.usual(without) + own
 
 
 def approach(contract: Contract, identity: Variables, place: Place, kind: str) -> Approach:
     """By the contract. kind: whose headers requests have, a library's or a browser's."""
     connect = contract.connect
     variables = {**identity, "host": place.host, "origin": place.base}
-    headers = connect.header_lines(variables)
-    # Engine.IO's own requests carry no token: that is in the CONNECT, or in the first event. What the contract
-    # gives them itself stands in place of what its other requests have under that name.
-    without = frozenset({"authorization"} | {name.lower() for name, _ in headers})
-    head = head_of(contract, identity, place, kind, without)
-    head += "".join(f"{name}: {value}\r\n" for name, value in headers).encode("latin-1")
-    query, namespace = connect.query_string(variables), connect.namespace(variables)
-    return Approach(connect.path, query, namespace, headers, head)
+    return Approach(
+        connect.path,
+        connect.query_string(variables),
+        connect.namespace(variables),
+        connect.header_lines(variables),
+        partial(head_of, contract, identity, place, kind),
+    )
 
 
 def _connection(device: Device, transport: str, listeners: Listeners, auth: Any) -> Connection:

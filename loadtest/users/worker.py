@@ -23,11 +23,11 @@ from loadtest.users.clock_asking import ASK, TELL, tell
 from loadtest.users.finish import USAGE
 from loadtest.users.generating import Generating
 from loadtest.users.live import Header
-from loadtest.users.looking import look
+from loadtest.users.looking import find, look
 from loadtest.users.muster import EXAMINE, EXAMINED, HELLO, REFUSED, WELCOME
 from loadtest.users.options import SettingsError
 from loadtest.users.options import read as read_settings
-from loadtest.users.target import Refused, Target, contract_of, locate, may_load
+from loadtest.users.target import Refused, Target, contract_of
 
 _AGAIN_S = 2.0
 """A master that was started a moment ago may not listen yet."""
@@ -104,8 +104,7 @@ class WorkerHouse(Generating):
         options = argparse.Namespace(**{**vars(self.environment.parsed_options), **asked["flags"]})
         settings = read_settings(options, asked["host"])
         contract = contract_of(settings)
-        place = locate(settings.host, verify=not settings.insecure)
-        may_load(place, settings, contract.signs)
+        place = find(settings, contract)
         return look(self.environment, settings, contract, place, asked["users"], asked["processes"])
 
     def refused(self, msg: Any, **_: Any) -> None:

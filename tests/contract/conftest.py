@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import uuid
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lacking import lacking
 
 # importlib mode does not make the tools beside the tests importable
 sys.path.append(str(Path(__file__).parent))
@@ -55,9 +55,7 @@ def node_is_here() -> str | None:
 def target(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     if name == "node" and (missing := request.getfixturevalue("node_is_here")) is not None:
-        if os.environ.get("LOADTEST_REQUIRE_ALL") == "1":
-            pytest.fail(missing)
-        pytest.skip(missing)
+        lacking(missing)
     return name
 
 

@@ -6,7 +6,6 @@ A few tests of each part, taken from where they stand, against a server with RED
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import uuid
 from collections.abc import Iterator
@@ -25,7 +24,7 @@ import test_http as http
 import test_live_chat as live_chat
 import test_messaging as messaging
 import test_presence as presence
-from contract_servers import KINDS, TARGETS, Server, Servers, running
+from contract_servers import KINDS, Server, Servers, running
 from redis_server import redis_server
 
 pytestmark = pytest.mark.proof
@@ -78,13 +77,3 @@ class SharingServers(Servers):
 def servers() -> Iterator[Servers]:
     with redis_server() as redis, contextlib.ExitStack() as stack:
         yield SharingServers(stack, redis.url)
-
-
-@pytest.fixture(params=TARGETS)
-def target(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    if name == "node" and (missing := request.getfixturevalue("node_is_here")) is not None:
-        if os.environ.get("LOADTEST_REQUIRE_ALL") == "1":
-            pytest.fail(missing)
-        pytest.skip(missing)
-    return name

@@ -22,6 +22,7 @@ from typing import Any
 
 import pytest
 from e2e_running import MESSAGING, Program, wait_until
+from lacking import lacking
 
 SECRET = "a secret of this test's own, and long enough"
 MASTER_AT, TARGET_AT = "10.77.1.1", "10.77.2.1"
@@ -42,13 +43,7 @@ def needed() -> None:
         pytest.skip("network namespaces need root")
     for command, package in (("ip", "iproute2"), ("unshare", "util-linux")):
         if shutil.which(command) is None:
-            _missing(f"{command} is not installed (Debian: apt-get install {package})")
-
-
-def _missing(reason: str) -> None:
-    if os.environ.get("LOADTEST_REQUIRE_ALL") == "1":
-        pytest.fail(reason)
-    pytest.skip(reason)
+            lacking(f"{command} is not installed (Debian: apt-get install {package})")
 
 
 class Hosts:
@@ -129,7 +124,7 @@ def machines(folder: Path) -> Iterator[Hosts]:
         try:
             made.build()
         except OSError as error:
-            _missing(f"no network namespaces here: {error}")
+            lacking(f"no network namespaces here: {error}")
         yield made
     finally:
         made.take_down()

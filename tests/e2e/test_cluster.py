@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from e2e_running import ROOT, Locust, Result, Server, wait_until
+from lacking import lacking
 
 from loadtest.analysis.spread import spread
 from loadtest.analysis.validity import INVALID, judge
@@ -48,19 +49,13 @@ FEW = (
 )
 
 
-def or_skip(missing: str) -> None:
-    if os.environ.get("LOADTEST_REQUIRE_ALL") == "1":
-        pytest.fail(missing)
-    pytest.skip(missing)
-
-
 @pytest.fixture(scope="module", autouse=True)
 def haproxy() -> None:
     """HAProxy, or the reason why there is none."""
     try:
         needed.haproxy()
     except needed.Missing as missing:
-        or_skip(str(missing))
+        lacking(str(missing))
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -12,25 +11,14 @@ import pytest
 from e2e_running import HERE, ROOT, Result
 
 from loadtest.analysis.validity import INVALID, judge
-from loadtest.targets.node import install
-from loadtest.targets.node import server as node_server
+
+pytestmark = pytest.mark.usefixtures("node")
 
 TARGETS = ("reference", "node")
 SECONDS = 15
 RUN = ("-u", 20, "-r", 20, "-t", f"{SECONDS}s", "--rt-warmup", "1s", "--rt-drain", "4s", "--rt-rate", "60/m")
 ENOUGH = 100
 Moments = dict[str, list[int]]
-
-
-@pytest.fixture(autouse=True)
-def node() -> None:
-    """Node and its packages, or the reason why they are not here."""
-    try:
-        node_server.ready()
-    except install.NodeMissing as missing:
-        if os.environ.get("LOADTEST_REQUIRE_ALL") == "1":
-            pytest.fail(str(missing))
-        pytest.skip(str(missing))
 
 
 def moments(diary: Path) -> Moments:

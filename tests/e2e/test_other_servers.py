@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import os
 import re
 import socket
 import sys
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 from e2e_running import HERE, ROOT, Program, Result, wait_until
+from lacking import lacking
 
 from loadtest.analysis.validity import INVALID, judge
 from loadtest.contract.loader import EXAMPLES, examples
@@ -43,13 +43,6 @@ HOST = "http://127.0.0.1:3000"
 Start = Callable[[str], str]
 
 
-def missing(why: str) -> None:
-    """Skip, or fail where nothing may be missing."""
-    if os.environ.get("LOADTEST_REQUIRE_ALL") == "1":
-        pytest.fail(why)
-    pytest.skip(why)
-
-
 @pytest.fixture
 def start(tmp_path: Path, programs: list[Program]) -> Start:
     """``start("broadcast.cjs")``: an app of tests/e2e/apps, and where it listens."""
@@ -60,7 +53,7 @@ def start(tmp_path: Path, programs: list[Program]) -> Start:
             try:
                 node, packages = node_server.ready()
             except install.NodeMissing as why:
-                missing(str(why))
+                lacking(str(why))
             args, env = [node, APPS / app], {"NODE_PATH": str(packages)}
         program = Program(args, tmp_path / f"{app}.log", env)
         programs.append(program)
@@ -140,7 +133,7 @@ def test_your_server_in_ten_minutes(start: Start, say: Any, tmp_path: Path) -> N
 def test_the_other_examples_against_servers_like_theirs(start: Start, start_locust: Any, say: Any) -> None:
     """Around flask-chat-events; and ids of the server, a login, a cookie, a namespace on npm's socket.io."""
     if importlib.util.find_spec("flask_chat_events") is None:
-        missing("flask-chat-events is not installed (pip install flask-chat-events)")
+        lacking("flask-chat-events is not installed (pip install flask-chat-events)")
     servers = {"chat-events": start("chat_events.py"), "server-ids": start("server_ids.cjs")}
     for name, url in servers.items():
         code, output = say(f"contract check {name} --host {url} --timeout 2")

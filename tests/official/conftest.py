@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lacking import lacking
 
 os.environ["LOCUST_SKIP_MONKEY_PATCH"] = "1"
 try:
@@ -45,9 +46,7 @@ def official() -> Path:
     try:
         return install()
     except Missing as missing:
-        if os.environ.get("LOADTEST_REQUIRE_ALL") == "1":
-            pytest.fail(str(missing))
-        pytest.skip(str(missing))
+        lacking(str(missing))
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """A real Redis for a test: on a free port, in memory, and gone with the test."""
 
 import contextlib
-import os
 import shutil
 import signal
 import socket
@@ -10,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 
-import pytest
+from lacking import lacking
 
 PATIENCE_S = 10.0
 
@@ -53,9 +52,7 @@ def redis_server(port: int = 0) -> Iterator[RedisServer]:
     command = shutil.which("redis-server")
     if command is None:
         missing = "redis-server is not installed (Debian: apt-get install redis-server)"
-        if os.environ.get("LOADTEST_REQUIRE_ALL") == "1":
-            pytest.fail(missing)
-        pytest.skip(missing)
+        lacking(missing)
     port = port or _free_port()
     with tempfile.TemporaryDirectory() as folder:
         arguments = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]

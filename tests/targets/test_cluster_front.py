@@ -21,6 +21,7 @@ import pytest
 import requests
 import typer.main
 import websocket
+from lacking import lacking
 
 from loadtest.cli import app
 from loadtest.targets.cluster import needed
@@ -36,9 +37,7 @@ def haproxy() -> str:
     try:
         return needed.haproxy()
     except needed.Missing as missing:
-        if os.environ.get("LOADTEST_REQUIRE_ALL") == "1":
-            pytest.fail(str(missing))
-        pytest.skip(str(missing))
+        lacking(str(missing))
 
 
 class Running:

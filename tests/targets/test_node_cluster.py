@@ -23,7 +23,7 @@ sys.path.append(str(Path(__file__).parent))
 
 from redis_server import RedisServer, redis_server
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("node")]
 NODE = ("--target", "node")
 # Whoever is gone is missed after a second, not after five.
 HASTY = {"INSTANCE_TIMEOUT": "1", "PRESENCE_GRACE": "0.3", "PARTY_GRACE": "0.5", "RATE_LIMIT": "0"}
@@ -40,17 +40,6 @@ def connect(connect: Any) -> Any:
         return peer
 
     return arrived
-
-
-@pytest.fixture(scope="module", autouse=True)
-def node() -> None:
-    """Node and its packages, or the reason why they are not here."""
-    try:
-        node_server.ready()
-    except install.NodeMissing as missing:
-        if os.environ.get("LOADTEST_REQUIRE_ALL") == "1":
-            pytest.fail(str(missing))
-        pytest.skip(str(missing))
 
 
 @pytest.fixture(scope="module")

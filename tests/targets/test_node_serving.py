@@ -18,20 +18,9 @@ from loadtest.contract.development import DEVELOPMENT_SECRET
 from loadtest.targets.node import install
 from loadtest.targets.node import server as node_server
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("node")]
 ROOT = Path(__file__).resolve().parents[2]
 NODE = ("--target", "node")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def node() -> None:
-    """Node and its packages, or the reason why they are not here."""
-    try:
-        node_server.ready()
-    except install.NodeMissing as missing:
-        if os.environ.get("LOADTEST_REQUIRE_ALL") == "1":
-            pytest.fail(str(missing))
-        pytest.skip(str(missing))
 
 
 def serve(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -61,6 +61,7 @@ class PaperLink:
         self.transport = transport
         self.hearing = hearing
         self.phases: dict[str, int] = {}
+        self.captured: dict[str, object] = {}
         self.state = "new"
         self.why: tuple[Cause, str] = Cause.CLIENT, "not connected"
         self.presented = device.recovery

@@ -15,7 +15,8 @@ from loadtest.measure.histogram import TOP_NS, Counts, Histogram, merged
 from loadtest.measure.plan import Plan
 from loadtest.measure.rows import COUNTERS, Delta, Drop, HealthRow, SeriesRow
 from loadtest.measure.units import MS, SECOND
-from loadtest.users.live_board import QUANTILES, WINDOW_S, Board, Cells, Point, quantiles_ns
+from loadtest.users.live_board import QUANTILES, WINDOW_S, Board, Point, quantiles_ns
+from loadtest.users.live_cells import Cells
 from loadtest.users.live_fitness import INVALID, SUSPECT, UNJUDGED, VALID, Fitness
 from loadtest.users.live_view import view
 

@@ -13,7 +13,8 @@ from loadtest.measure.histogram import Counts, Histogram
 from loadtest.measure.plan import Plan
 from loadtest.measure.rows import Delta, Drop, HealthRow, SeriesRow
 from loadtest.measure.units import MS, SECOND
-from loadtest.users.live_board import Board, Cells
+from loadtest.users.live_board import Board
+from loadtest.users.live_cells import Cells
 from loadtest.users.live_fitness import VALID, Judged
 from loadtest.users.live_metrics import BOUNDS_S, RunCollector, cumulative, exposition
 
