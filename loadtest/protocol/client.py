@@ -18,6 +18,7 @@ from websockets.extensions import ClientExtensionFactory
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 from websockets.frames import CloseCode
 
+from loadtest.protocol.engineio import target
 from loadtest.protocol.errors import FrameTooLarge, ProtocolError
 from loadtest.protocol.events import ClientEvent, Closed
 from loadtest.protocol.life import Input, State, advance
@@ -153,9 +154,7 @@ def new_websocket(
     if compression:
         settings = {"memLevel": _DEFLATE_MEMORY_LEVEL}
         extensions = [ClientPerMessageDeflateFactory(client_max_window_bits=True, compress_settings=settings)]
-    # The caller's first, as the official client writes them.
-    more = query and f"{query}&"
-    address = f"{url.rstrip('/')}/{path.strip('/')}/?{more}EIO=4&transport=websocket"
+    address = url.rstrip("/") + target(path, query, "websocket")
     if engine_sid is not None:
         address += f"&sid={quote(engine_sid, safe='')}"
     return WebSocket(address, max_size=max_size, extensions=extensions)

@@ -93,6 +93,12 @@ def decode_packet(packet: bytes) -> tuple[PacketType, bytes]:
     return kind, packet[1:]
 
 
+def target(path: str, query: str, transport: str) -> str:
+    """Where a request of Engine.IO's goes; what the caller asks stands first, as the official client writes it."""
+    more = query and f"{query}&"
+    return f"/{path.strip('/')}/?{more}EIO=4&transport={transport}"
+
+
 def encode_base64(data: bytes) -> bytes:
     """A binary message as it stands in a polling body."""
     return BASE64 + binascii.b2a_base64(data, newline=False)

@@ -30,6 +30,7 @@ from loadtest.protocol.engineio import (
     join_payload,
     parse_refusal,
     split_payload,
+    target,
 )
 from loadtest.protocol.errors import HandshakeError, OtherVersion, ProtocolError, RequestRefused
 from loadtest.protocol.events import ClientEvent, Closed
@@ -69,8 +70,7 @@ class PollingClient(Session):
         recovery: Recovery | None = None,
     ) -> None:
         """The arguments are those of ``Client``. Raises LocalProtocolError as it does."""
-        more = query and f"{query}&"
-        self._address = f"/{path.strip('/')}/?{more}EIO=4&transport=polling"
+        self._address = target(path, query, "polling")
         self._queue: list[bytes] = []
         self._getting = self._posting = self._paused = False
         self.packets_left = 0

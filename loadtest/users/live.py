@@ -128,7 +128,8 @@ class LiveRun:
         self.strikes = Strikes(self, header.silence_ns)
         self.ledger.exemplars.describe_fault = self.strikes.under_way
         self.routes = _routes(contract)
-        self.directed = contract.directed
+        # Worked out once: each looks through the whole contract, for longer than a user takes to connect.
+        self.has_rooms, self.directed = contract.has_rooms, contract.directed
         by_id = any(route.by_id for route in self.routes.values())
         # An answer later than the deadline helps nobody, and a delivery may be as late as its message's.
         self.ids = Ids(self.recorder, 2 * header.deadline_ns) if by_id else None
@@ -166,7 +167,7 @@ class LiveRun:
         """The numbers and rooms of the users of one class."""
         found = self._seatings.get(kind)
         if found is None:
-            sizes = self.settings.room_sizes if self.contract.has_rooms else EVERYBODY
+            sizes = self.settings.room_sizes if self.has_rooms else EVERYBODY
             found = self._seatings[kind] = Seating(sizes)
         return found
 

@@ -147,7 +147,7 @@ class RealtimeUser(User):
         self.rng = Random(f"{live.settings.seed}:{name}")
         self.moments = Random(f"{live.settings.seed}:{name}:moments")
         where = f"{live.header.run}-{live.worker}"
-        if live.contract.has_rooms:
+        if live.has_rooms:
             where = f"{where}-{index}-{room}"  # else all kinds of users hear one another
         self._conversation = where if self.talks else None
         self.name = f"{live.header.run}-{name}"

@@ -174,7 +174,7 @@ def test_what_the_machine_does_not_allow_is_said_in_one_line(tmp_path: Path) -> 
         tmp_path / "bench.json", "--users", "500", "--only", "storm", before=few_descriptors
     )
     said = written["parts"]["storm"]["not_run"]
-    assert "may need 1200 file descriptors, the limit is 300" in said
+    assert "may need 825 file descriptors, the limit is 300" in said
     assert "\n" not in said
     assert "storm: not run" in printed
     assert [one["verdict"] for one in written["requirements"]] == ["UNKNOWN"]
