@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from loadtest.analysis.floors import Floors
-    from loadtest.analysis.series import Series
     from loadtest.measure.run import Run
-    from loadtest.report.sections.floors import Beneath
+    from loadtest.report.sections.floors import Beneath, Pooled
 
 SECONDS = 6.0
 """Each floor is measured for this long: hundreds of deliveries at any load that is worth a session."""
@@ -29,16 +28,14 @@ class Section(NamedTuple):
 
 def section(
     run: Run,
-    results: Mapping[str, Series],
+    results: Mapping[str, Pooled],
     where: Path,
     quiet: bool,
     seconds: float = SECONDS,
-    limit_ms: float | None = None,
 ) -> Section:
     """The floors at the load of ``run``, kept in ``where``, beneath ``results``. What goes wrong is no failure.
 
     Those of a session that was cut short and goes on are measured again: floors are of one session with a result.
-    limit_ms: what was asked of the results.
     """
     from loadtest.cli.embedded import ServerFailed
     from loadtest.cli.floor_runs import CannotMeasure
@@ -52,7 +49,7 @@ def section(
         return Section(None, "the floors of the harness were not measured: interrupted")
     except (CannotMeasure, RunFailed, ServerFailed, RunError) as failed:
         return Section(None, f"the floors of the harness were not measured: {failed}")
-    return Section(under(floors, results, limit_ms))
+    return Section(under(floors, results))
 
 
 def _measure(run: Run, where: Path, quiet: bool, seconds: float) -> Floors:

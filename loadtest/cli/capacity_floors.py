@@ -12,6 +12,7 @@ from loadtest.cli import beneath
 from loadtest.measure import run as runs
 from loadtest.measure.operations import Operation
 from loadtest.measure.run import RunError
+from loadtest.report.sections.floors import Pooled
 from loadtest.report.subject import MAIN
 from loadtest.report.words import count
 
@@ -29,9 +30,8 @@ def section(plan: Capacity, where: Path, quiet: bool) -> beneath.Section:
     name = f"{MAIN.get(operation, operation)}, {count(plan.passed or 0)} users"
     return beneath.section(
         several[-1],
-        {name: pooled(several, operation)},
+        {name: Pooled(pooled(several, operation), tightest_ms(several[-1], operation))},
         where,
         quiet,
         min(beneath.SECONDS, plan.setting.level_s),
-        tightest_ms(several[-1], operation),
     )

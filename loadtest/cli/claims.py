@@ -61,7 +61,7 @@ def claims(
         check_writable(out if resume is None else resume.parent)
         session, asked = _session(resume, wanted, out)
         whole = _run(session, asked, ["--rt-allow-remote"] if allow_remote else [], quiet=as_json)
-        beneath = section(session, quiet=as_json) if whole and floors else None
+        beneath = section(session, asked, quiet=as_json) if whole and floors else None
         code = _finish(session, asked, whole, beneath, strict, as_json)
     except (ContractError, SessionError, GridError, CannotRun, RunError) as error:
         for line in str(error).splitlines():

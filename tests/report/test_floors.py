@@ -19,7 +19,7 @@ from loadtest.measure.units import MS
 from loadtest.report.calibration_page import calibration_page, outline
 from loadtest.report.claims_page import Asked, claims_page
 from loadtest.report.render import render
-from loadtest.report.sections.floors import under
+from loadtest.report.sections.floors import Pooled, under
 
 LOAD = Load(20, 1.0, "10")
 MACHINE = Machine(2, 1024, 28_232, 8_000_000_000)
@@ -162,7 +162,7 @@ def test_a_floor_without_values_is_left_out_of_the_picture(floors: Floors, push:
 
 
 def test_several_results_stand_above_the_same_floors(floors: Floors, push: Run) -> None:
-    calm, nothing = measured(push, Operation.MESSAGE_DELIVER), Series()
+    calm, nothing = Pooled(measured(push, Operation.MESSAGE_DELIVER)), Pooled(Series())
     high = under(floors, {"Messages": calm, "Calls": nothing})
     assert [row.heads[0].text for row in high.table.rows][-2:] == ["Messages", "Calls"]
     assert high.leads[0].startswith("Messages: harness-limited: the true value is below ")
@@ -176,15 +176,17 @@ def test_several_results_stand_above_the_same_floors(floors: Floors, push: Run) 
 def test_a_limit_far_above_the_floor_decides_without_the_result(floors: Floors, push: Run) -> None:
     c2 = floors.of(C2)
     assert c2 is not None and c2.p99_ms is not None
-    calm = {"Messages": measured(push, Operation.MESSAGE_DELIVER)}
-    assert "harness-limited" in under(floors, calm, 9 * c2.p99_ms).leads[0]
-    assert under(floors, calm, 11 * c2.p99_ms).leads[0].endswith("does not decide whether it is kept.")
+    calm = measured(push, Operation.MESSAGE_DELIVER)
+    limits_ms = {"near": 9 * c2.p99_ms, "far": 11 * c2.p99_ms}
+    near, far = under(floors, {name: Pooled(calm, limit) for name, limit in limits_ms.items()}).leads
+    assert "harness-limited" in near
+    assert far.endswith("does not decide whether it is kept.")
 
 
 @pytest.mark.parametrize("why", ["", "the floors of the harness were not measured: no room"])
 def test_pages_of_several_runs_show_floors_or_say_why_not(floors: Floors, push: Run, why: str) -> None:
     asked = Asked("2026-11-26T18:00:00+00:00", True, "a server", "", [], "loadtest claims")
-    beneath = None if why else under(floors, {"Messages": measured(push, Operation.MESSAGE_DELIVER)})
+    beneath = None if why else under(floors, {"Messages": Pooled(measured(push, Operation.MESSAGE_DELIVER))})
     page = claims_page([], asked, beneath, why)
     section = text_of(page[page.index('id="floors"') : page.index('id="reproduce"')])
     assert "How much of it is the harness" in section

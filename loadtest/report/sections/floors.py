@@ -62,6 +62,13 @@ class Result(NamedTuple):
         return self.series.expected
 
 
+class Pooled(NamedTuple):
+    """What several runs came to together, and the time (ms) that was asked of it, if any."""
+
+    series: Series
+    limit_ms: float | None = None
+
+
 class Beneath(NamedTuple):
     """The section of one run: ``leads`` before the picture, ``sentences`` after the table."""
 
@@ -97,11 +104,11 @@ def alone(floors: Floors) -> Beneath:
     return Beneath([], _pictures(floors, [], "floors"), _table(floors, [], set()), [WHAT_THEY_ARE, RULE])
 
 
-def under(floors: Floors, results: Mapping[str, Series], limit_ms: float | None = None) -> Beneath:
-    """The same beneath what several runs came to, by what each is called. limit_ms: what was asked of them."""
+def under(floors: Floors, results: Mapping[str, Pooled]) -> Beneath:
+    """The same beneath what several runs came to, by what each is called."""
     spare = iter(("websocket", "upgrade", "long-polling", "interval-polling"))
     shown, leads, limited = [], [], set()
-    for name, series in results.items():
+    for name, (series, limit_ms) in results.items():
         values, why = figures(series.latency, series.expected)
         shown.append(Result(name, next(spare, "ink"), series, values, why))
         said = beside(floors.floors, values.p99, limit_ms)
