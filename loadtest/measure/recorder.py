@@ -113,9 +113,9 @@ class Health:
             self.sent,
             self.steal_percent,
             self.gc_pause_ns,
-            self.receive_lag.counts(),
-            self.loop_lag.counts(),
-            self.send_lag.counts(),
+            self.receive_lag.take(),
+            self.loop_lag.take(),
+            self.send_lag.take(),
         )
 
 
@@ -134,7 +134,7 @@ class Recorder:
         self.counters: dict[str, int] = {}
         self._intervals: dict[tuple[str, str, str, int], Interval] = {}
         self._health: dict[tuple[str, int], Health] = {}
-        self._traffic: list[TrafficRow] = []
+        self._traffic: dict[tuple[str, str, str], TrafficRow] = {}
         self._server: list[ServerRow] = []
         self._faults: list[FaultRow] = []
         self._exemplars: list[Exemplar] = []
@@ -175,8 +175,10 @@ class Recorder:
         self.counters[name] = self.counters.get(name, 0) + by
 
     def traffic(self, row: TrafficRow) -> None:
-        """Bytes of some connections."""
-        self._traffic.append(row)
+        """Bytes of some connections. Added up here: thousands of them may come to the edge of a regime."""
+        key = (row.transport, row.regime, row.method)
+        before = self._traffic.get(key)
+        self._traffic[key] = before.plus(row) if before else row
 
     def server(self, row: ServerRow) -> None:
         """What the target said of itself."""
@@ -195,11 +197,11 @@ class Recorder:
         rows: list[Row] = [one.take(Key(*key)) for key, one in self._intervals.items() if not one.empty]
         whole_seconds = list(self._health) if final else list(self._health)[:-1]
         rows += [self._health.pop(key).row(self.worker, *key) for key in whole_seconds]
-        rows += [*self._traffic, *self._server, *self._faults]
+        rows += [*self._traffic.values(), *self._server, *self._faults]
         self._number += 1
         delta = Delta(self._number, rows, self.drops, worst(self._exemplars), self.counters, final)
         self.drops, self._exemplars, self.counters = [], [], {}
-        self._traffic, self._server, self._faults = [], [], []
+        self._traffic, self._server, self._faults = {}, [], []
         oldest = self._number - self._keep
         for key in [key for key, one in self._intervals.items() if one.touched < oldest]:
             del self._intervals[key]

@@ -155,7 +155,7 @@ class LiveRun:
         self._told_unsticky = False
         self._entering = 0
         self._seatings: dict[str, Seating] = {}
-        self._traffic = Traffic(self.recorder)
+        self._traffic = Traffic(self.recorder, self.clock)
         rng = Random(f"{settings.seed}:text")
         # Text with real entropy: compression would flatter itself on a repeated letter.
         letters = string.ascii_letters + string.digits + " " * 8

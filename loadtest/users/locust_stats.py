@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from functools import cache
 from types import MappingProxyType
 from typing import Any
 
@@ -71,8 +72,9 @@ def show(
             continue
         kind = _SHOWN[row.operation]
         if row.latency.n and (deliveries or kind != "WSR"):
-            _add(stats.get(row.operation, kind), row.latency)
-            _add(stats.total, row.latency)
+            rounded = _rounded(row.latency)
+            _add(stats.get(row.operation, kind), row.latency, rounded)
+            _add(stats.total, row.latency, rounded)
         if not Operation(row.operation).volatile:
             excused = min(max(row.lost, 0), forgiven.get(row.operation, 0))
             forgiven[row.operation] = forgiven.get(row.operation, 0) - excused
@@ -81,16 +83,29 @@ def show(
             _fail(stats, kind, row.operation, LeakedDelivery("reached a non-member"), row.leaked)
 
 
-def _add(entry: Any, latency: Counts) -> None:
+@cache
+def _shown_ms(bucket: int) -> int:
+    return int(bucket_response_time(upper_edge(bucket) / MS))
+
+
+def _rounded(latency: Counts) -> dict[int, int]:
+    """How many of each time that Locust would show."""
+    found: dict[int, int] = {}
+    buckets, counts = latency.pairs()
+    for bucket, count in zip(buckets.tolist(), counts.tolist(), strict=True):
+        shown_ms = _shown_ms(bucket)
+        found[shown_ms] = found.get(shown_ms, 0) + count
+    return found
+
+
+def _add(entry: Any, latency: Counts, rounded: Mapping[int, int]) -> None:
     second = int(time.time())
     shown = entry.last_request_timestamp
     if entry.use_response_times_cache and shown and second > int(shown):
         # As Locust's own log does: the web UI's chart is drawn from it.
         entry._cache_response_times(second - 1)
-    buckets, counts = latency.pairs()
-    for bucket, count in zip(buckets.tolist(), counts.tolist(), strict=True):
-        rounded = bucket_response_time(upper_edge(bucket) / MS)
-        entry.response_times[rounded] = entry.response_times.get(rounded, 0) + count
+    for shown_ms, count in rounded.items():
+        entry.response_times[shown_ms] = entry.response_times.get(shown_ms, 0) + count
     entry.num_requests += latency.n
     entry.num_reqs_per_sec[second] = entry.num_reqs_per_sec.get(second, 0) + latency.n
     entry.last_request_timestamp = time.time()

@@ -69,6 +69,7 @@ class Wire:
         "_descriptor",
         "_heard_ns",
         "_lag",
+        "_port",
         "_queue",
         "_queued",
         "_raw",
@@ -86,6 +87,7 @@ class Wire:
         self.owner = owner
         self._lag = lag
         self._raw: Any = None
+        self._port: int | None = None
         self._read_watcher: Any = None
         self._write_watcher: Any = None
         self._queue: deque[bytes] | None = None
@@ -235,8 +237,9 @@ class Wire:
         """Our end's port, by which others on the way know this connection; None unless it is open."""
         if self._raw is None or self.closed:
             return None
-        port: int = self._raw.getsockname()[1]
-        return port
+        if self._port is None:  # asked for once: each second somebody counts the connections that are open
+            self._port = self._raw.getsockname()[1]
+        return self._port
 
     def _ended(self, what: str, now_ns: int) -> None:
         """The stream ended."""
