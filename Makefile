@@ -34,7 +34,8 @@ unit: $(STAMP)   ## the tests that start no server and no process
 	$(BIN)/python -m pytest -m "not proof and not e2e and not browser" $(SHARING) $(ARGS)
 
 proof: $(STAMP)  ## the long known-answer tests
-	$(BIN)/python -m pytest -m proof $(ARGS)
+	$(BIN)/python -m pytest -m "proof and not calm" $(SHARING) $(ARGS)
+	$(BIN)/python -m pytest -m "proof and calm" $(ARGS)
 
 lint: $(STAMP)   ## style, types, floors
 	$(BIN)/ruff check .

@@ -52,6 +52,7 @@ def server() -> Iterator[str]:
         yield str(url)
 
 
+@pytest.mark.e2e
 def test_the_default_contract_fits_the_reference_server(server: str) -> None:
     done = run_cli(DEFAULT, "--host", server, "--timeout", 3, "--json")
     checked = json.loads(done.output)
@@ -76,6 +77,7 @@ def test_the_default_contract_fits_the_reference_server(server: str) -> None:
     }
 
 
+@pytest.mark.e2e
 def test_what_does_not_fit_is_one_and_says_what_to_change(server: str, tmp_path: Path) -> None:
     file = tmp_path / "deaf.toml"
     file.write_text(DEAF, encoding="utf-8")
@@ -90,6 +92,7 @@ def test_what_does_not_fit_is_one_and_says_what_to_change(server: str, tmp_path:
     assert lines[-1].startswith(f'"deaf" does not fit {server}: 1 of 5 wrong')
 
 
+@pytest.mark.e2e
 def test_a_wrong_secret_shows_the_refusal(server: str) -> None:
     done = run_cli(DEFAULT, "--host", server, "--timeout", 1, "--token-secret", "not the server's")
     assert done.exit_code == 1

@@ -204,6 +204,7 @@ def test_an_installation_that_fails_says_why(tmp_path: Path) -> None:
 # What it finds: the real one
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("seed", range(3))
 def test_a_step_is_found_within_two_nights(environ: dict[str, str], seed: int) -> None:
     found = look(made.nights(60, seed=seed, levels=LEVELS, step_at=40), environ)
@@ -215,6 +216,7 @@ def test_a_step_is_found_within_two_nights(environ: dict[str, str], seed: int) -
         assert point.percent == pytest.approx(20, abs=4)
 
 
+@pytest.mark.e2e
 def test_a_step_is_found_as_soon_as_it_may_be_shown(environ: dict[str, str]) -> None:
     """Two nights after the first slow one, and not before."""
     nights = made.nights(60, levels=LEVELS, step_at=40, step=1.3)
@@ -222,6 +224,7 @@ def test_a_step_is_found_as_soon_as_it_may_be_shown(environ: dict[str, str]) -> 
     assert [[point.index for point in one] for one in points] == [[], [], [40]]
 
 
+@pytest.mark.e2e
 def test_a_steady_series_has_no_change(environ: dict[str, str]) -> None:
     nights = [
         night for seed in range(4) for night in made.nights(60, seed=seed, levels=LEVELS, job=f"job {seed}")
@@ -232,6 +235,7 @@ def test_a_steady_series_has_no_change(environ: dict[str, str]) -> None:
     assert [key for key, points in found.points.items() if points] == []
 
 
+@pytest.mark.e2e
 def test_our_means_are_its_means(environ: dict[str, str], tmp_path: Path) -> None:
     """Where six decimals are enough for its own, and it has dropped no point between."""
     nights = made.nights(60, levels=LEVELS, step_at=20)
@@ -246,12 +250,14 @@ def test_our_means_are_its_means(environ: dict[str, str], tmp_path: Path) -> Non
         assert f'"mean_after": "{point.after:.6f}"' in text
 
 
+@pytest.mark.e2e
 def test_a_loss_where_there_was_none_is_found(environ: dict[str, str]) -> None:
     nights = made.series_of([0.0] * 30 + [0.00001 * (1 + day % 3) for day in range(10)], metric="loss_share")
     (points,) = look(nights, environ).points.values()
     assert [(point.index, point.before, point.percent) for point in points] == [(30, 0.0, None)]
 
 
+@pytest.mark.e2e
 def test_old_nights_future_nights_and_branches_are_no_matter(environ: dict[str, str]) -> None:
     """By itself Otava looks at the last year, and takes BRANCH for a flag."""
     for year in ("1999", "2199"):
@@ -262,6 +268,7 @@ def test_old_nights_future_nights_and_branches_are_no_matter(environ: dict[str, 
         assert found.points[KEY][0].at.startswith(year)
 
 
+@pytest.mark.e2e
 def test_lost_nights_and_lacking_metrics_are_no_matter(environ: dict[str, str]) -> None:
     nights = made.nights(60, levels=LEVELS, step_at=40, lost={3, 4, 20}, invalid={11, 30})
     for night in nights[5:8]:

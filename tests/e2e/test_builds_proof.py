@@ -24,6 +24,7 @@ def failed(before: list[Summary], after: list[Summary]) -> list[str]:
 
 
 @pytest.mark.proof
+@pytest.mark.calm
 @pytest.mark.timeout(900)
 def test_a_build_is_told_from_itself_only_when_it_changed(
     run_locust: Any, serve: Any, programs: list[Program], tmp_path: Path

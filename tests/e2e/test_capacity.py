@@ -72,6 +72,7 @@ def search(tmp_path: Path, programs: list[Program]) -> Callable[..., Search]:
 
 
 @pytest.mark.proof
+@pytest.mark.calm
 @pytest.mark.timeout(1500)
 def test_it_lands_within_one_step_of_a_known_limit_twice_in_a_row(
     serve: Serve, search: Callable[..., Search]

@@ -30,6 +30,7 @@ def claims(tmp_path: Path, programs: list[Program]) -> Any:
 
 
 @pytest.mark.proof
+@pytest.mark.calm
 def test_cut_short_gone_on_with_and_recomputable(claims: Any, tmp_path: Path) -> None:
     cut = claims("--quick", "--only", "multi-device")
     wait_until(lambda: list(tmp_path.glob("*-claims-*/runs/*.log")), "locust was started")

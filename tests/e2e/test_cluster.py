@@ -99,6 +99,7 @@ def passed(result: Result) -> None:
         assert not (row.duplicate or row.reordered or row.leaked or row.failed), row
 
 
+@pytest.mark.proof
 def test_redis_stands_still_and_a_server_dies_and_the_page_says_what_it_cost(
     cluster: Any, redis: Any, start_locust: Any
 ) -> None:

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.calm
 STEADY = ("-f", HERE / "steady.py")
 
 
-@pytest.mark.parametrize("delay_ms", [20, 100])
+@pytest.mark.parametrize("delay_ms", [20, pytest.param(100, marks=pytest.mark.proof)])
 def test_a_delay_of_the_server_is_measured_as_what_it_is(serve: Any, run_locust: Any, delay_ms: int) -> None:
     flags = (*STEADY, "-u", 8, "-r", 8, "-t", "9s", "--rt-rate", "6/s", "--rt-room-size", 4)
     edges = ("--rt-warmup", "1s", "--rt-drain", "1s")

@@ -47,6 +47,7 @@ def test_mixed_runs_on_the_node_server_and_nothing_is_lost(serve: Any, run_locus
     assert accepted["call:initiate"] > 0 and accepted["liveChat:start"] > 0
 
 
+@pytest.mark.proof
 def test_the_same_seed_plans_the_same_moments_on_both(serve: Any, start_locust: Any, tmp_path: Path) -> None:
     diaries = {target: tmp_path / f"{target}.jsonl" for target in TARGETS}
     runs = []

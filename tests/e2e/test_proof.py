@@ -14,7 +14,7 @@ from loadtest.analysis.validity import VALID, judge
 from loadtest.measure import run as runs
 
 LONG_S = 180.0
-pytestmark = [pytest.mark.proof, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.proof, pytest.mark.calm, pytest.mark.timeout(600)]
 
 
 def nothing_is_wrong(result: Result, server: Server) -> None:

@@ -79,6 +79,7 @@ def ways_back(start: Starter, tmp_path_factory: pytest.TempPathFactory) -> dict[
     }
 
 
+@pytest.mark.proof
 def test_a_server_that_is_slow_to_accept_reads_as_slow_and_not_as_dead(
     ways_back: dict[str, Witnessed],
 ) -> None:

@@ -41,7 +41,7 @@ THROUGH = ("--through-faults",)
 HASTY = ("--ping-interval", "2", "--ping-timeout", "2")
 LONG_S = 150.0
 
-pytestmark = [pytest.mark.proof, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.proof, pytest.mark.calm, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

@@ -50,6 +50,7 @@ def agrees(run: Run, server: Server, sockets: bool = True) -> None:
     assert all(worker.final for worker in manifest.workers)
 
 
+@pytest.mark.proof
 def test_users_come_and_go_as_asked_and_nothing_is_lost(serve: Any, start_locust: Any) -> None:
     """In one process and in two, over WebSocket; and over polling, where whoever leaves has to ask once more."""
     arms: tuple[tuple[object, ...], ...] = (

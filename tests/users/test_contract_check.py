@@ -18,6 +18,8 @@ from loadtest.users.contract_findings import Finding
 APPS = Path(__file__).parents[1] / "e2e" / "apps"
 Try = Callable[..., Checked]
 
+pytestmark = pytest.mark.e2e
+
 
 @pytest.fixture(scope="module")
 def styles() -> Iterator[str]:
