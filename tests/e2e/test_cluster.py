@@ -144,8 +144,13 @@ def test_redis_stands_still_and_a_server_dies_and_the_page_says_what_it_cost(
     assert result.code in (1, 5), "nobody ordered that: it counts"
 
 
-def test_a_cookie_keeps_a_session_where_it_is(cluster: Any, start_locust: Any) -> None:
-    servers = cluster()
+@pytest.mark.parametrize("target", ["reference", pytest.param("node", marks=pytest.mark.proof)])
+def test_a_cookie_keeps_a_session_where_it_is(
+    cluster: Any, start_locust: Any, request: pytest.FixtureRequest, target: str
+) -> None:
+    if target == "node":
+        request.getfixturevalue("node")
+    servers = cluster("--target", target)
     transports = ("upgrade", "long-polling", "interval-polling")
     started = [start_locust(*FEW, "--rt-transport", one, "-H", servers.url) for one in transports]
     results = dict(zip(transports, [one.result() for one in started], strict=True))
