@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import secrets
 import shlex
-import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
+
+from loadtest.cli.ending import end_in_order
 
 if TYPE_CHECKING:
     from loadtest.analysis.bandwidth_surface import Surface
@@ -73,8 +74,7 @@ def bandwidth(
     try:
         place = _place(out, resume)
         check_writable(place.path.parent)
-        # A job that CI cancels gets this; what was measured by then is judged all the same.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        end_in_order()
         left_s = seconds(plan, place.path / RUNS)
         typer.echo(
             f"this takes about {say_seconds(left_s)}" if left_s else "all of it is there already", err=True

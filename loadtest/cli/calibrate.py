@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import secrets
-import signal
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from loadtest.cli.ending import end_in_order
 
 if TYPE_CHECKING:
     from loadtest.analysis.floors import Floors, Load
@@ -71,8 +72,7 @@ def calibrate(
     except (UsageError, CannotMeasure, RunError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(USAGE) from None
-    # A job that CI cancels gets this; what was measured by then is kept all the same.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_in_order()
     raise typer.Exit(_calibrate(planned, load, run, out, as_json))
 
 

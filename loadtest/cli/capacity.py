@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import secrets
 import shlex
-import signal
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from loadtest.cli.ending import end_in_order
 from loadtest.measure.addresses import without_credentials
 
 if TYPE_CHECKING:
@@ -108,8 +108,7 @@ def capacity(
     try:
         job, cluster = understand(asked, where)
         check_writable(out)
-        # A job that CI cancels gets this; what was found by then is written all the same.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        end_in_order()
         for line in job.scarce():
             typer.echo(
                 f"warning: at {job.search.high} users the generator may be its own limit: {line}", err=True

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from loadtest.cli.ending import end_in_order
 
 if TYPE_CHECKING:
     from loadtest.cli.beneath import Section
@@ -54,8 +55,7 @@ def claims(
     from loadtest.contract import ContractError
     from loadtest.measure.run import RunError, check_writable
 
-    # A job that is cancelled gets this; what was measured by then is judged all the same.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_in_order()
     try:
         wanted = Wanted(claims_file, tuple(only or ()), quick, host)
         check_writable(out if resume is None else resume.parent)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from loadtest.cli.ending import end_in_order
 
 USAGE, NOTHING_MEASURED = 2, 5
 ARMS = ("websocket", "interval-polling")
@@ -35,8 +36,7 @@ def demo(
     if target not in TARGETS:
         typer.echo(f"error: unknown target {target}: there are {' and '.join(TARGETS)}", err=True)
         raise typer.Exit(USAGE)
-    # Ended like that by a job that is cancelled, it would leave its server behind.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_in_order()
     flags = ["-u", str(users), "-r", str(max(1, users // 2)), "--rt-rate", rate, "--rt-seed", str(seed)]
     flags += ["--rt-fault", FAULT]
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 import shlex
-import signal
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
+
+from loadtest.cli.ending import end_in_order
 
 if TYPE_CHECKING:
     from loadtest.analysis.night import Judged
@@ -83,8 +84,7 @@ def nightly(
         for line in str(error).splitlines():
             typer.echo(f"error: {line}", err=True)
         raise typer.Exit(USAGE) from None
-    # A job that CI cancels gets this; what was measured by then is judged all the same.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_in_order()
     now = datetime.now(UTC)
     night = Night(
         out / f"{now:%Y%m%dT%H%M%SZ}-nightly-{secrets.token_hex(3)}",

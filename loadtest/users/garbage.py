@@ -26,15 +26,20 @@ class Garbage:
         self._clock = clock
         self._process = psutil.Process()
         self._most_bytes = 0
+        self._put_off = False
 
     def put_off(self) -> None:
-        """From here on it is looked for only if the process grows."""
-        gc.disable()
-        self._allow()
+        """From here on it is looked for only if the process grows. Who has switched that off has it their way."""
+        if gc.isenabled():
+            self._put_off = True
+            gc.disable()
+            self._allow()
 
     def end(self) -> None:
-        """As ever."""
-        gc.enable()
+        """As before."""
+        if self._put_off:
+            self._put_off = False
+            gc.enable()
 
     def _allow(self) -> None:
         """What is there now stays, and need not be looked through again."""

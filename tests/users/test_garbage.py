@@ -96,5 +96,14 @@ def test_afterwards_all_is_as_ever(hand: Hand) -> None:
     assert gc.isenabled()
 
 
+def test_who_does_without_goes_on_doing_without(hand: Hand) -> None:
+    gc.disable()
+    garbage = Garbage(hand)  # type: ignore[arg-type]
+    garbage.put_off()
+    assert hand.due == []
+    garbage.end()
+    assert not gc.isenabled()
+
+
 def test_its_own_process_has_a_size() -> None:
     assert 10 * MB < Garbage(Hand())._resident() < 100_000 * MB  # type: ignore[arg-type]
