@@ -76,7 +76,7 @@ def estimate(asked: Asked, arms: Arms) -> Estimate:
     empty = [arm for arm in wanted if not arms.get(arm)]
     statistic = STATISTICS[asked.statistic]
     if empty:
-        return nothing(statistic.unit, f"no run of {', '.join(empty)} can be believed")
+        return nothing(statistic.unit, f"there is no run of {', '.join(empty)}")
     return statistic.estimate(asked, arms)
 
 

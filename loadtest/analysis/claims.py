@@ -178,8 +178,14 @@ def judge(question: Question, trials: Sequence[Trial], left: Mapping[str, str] |
 
 def _estimate(part: Part, arms: Arms, spoilt: Mapping[str, str]) -> Estimate:
     of = estimate(part.asked, arms)
-    why = next((spoilt[arm] for arm in part.all_arms if arm in spoilt), "")
-    return of._replace(why=f"{of.why}: {why}") if why else of
+    lacking = [arm for arm in part.all_arms if not arms.get(arm)]
+    if not lacking:
+        return of
+    # Not made is another thing than made and spoilt: the one wants patience, the other a calmer machine.
+    for arm in lacking:
+        if arm in spoilt:
+            return of._replace(why=f"no run of {arm} can be believed: {spoilt[arm]}")
+    return of._replace(why=f"no run of {', '.join(lacking)} was made")
 
 
 def decide(parts: Sequence[Part], estimates: Sequence[Estimate | None]) -> list[tuple[str, float | None]]:

@@ -203,6 +203,11 @@ def test_an_invalid_run_counts_for_nothing_and_says_why(taken: list[Trial]) -> N
     assert outcome.why == "p95: no run of push can be believed: loop lag p99 40 ms"
 
 
+def test_a_run_that_is_still_to_be_made_is_not_called_spoilt(taken: list[Trial]) -> None:
+    outcome = judged([taken[1]], FAST)
+    assert (outcome.state, outcome.why) == (INCONCLUSIVE, "p95: no run of push was made")
+
+
 def test_arms_that_are_left_out_do_not_decide(taken: list[Trial]) -> None:
     far = Part("p95_ms", ("push-rtt-80",), "<=", 100.0, of="message.deliver")
     outcome = judged(taken, FAST, far, left={"push-rtt-80": "only the full run has it"})
