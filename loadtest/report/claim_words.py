@@ -51,7 +51,7 @@ def asked(found: Found) -> str:
 def scope(of: Scope | None, quick: bool, server: str) -> str:
     """For what the verdict holds, in a sentence."""
     if of is None:
-        return "Nothing: no run of it can be believed."
+        return "Nothing: there is no run of it that can be believed."
     trips = ", ".join(f"{trip:g}" for trip in of.round_trips_ms)
     said = [
         f"round trip {trips} ms" + (" (loopback)" if of.loopback else ""),
