@@ -78,7 +78,7 @@ def servers_notes(plan: Capacity) -> list[str]:
     if not terms.cluster:
         said.append(
             "This assumes linear scaling: that two servers carry twice what one does. What ties them together (an "
-            "adapter, a broker, a database) was not measured; give --cluster-throughput what was."
+            "adapter, a broker, a database) was not measured; where you have, say it with --cluster-throughput."
         )
     if terms.connects_per_s is not None:
         said.append(
