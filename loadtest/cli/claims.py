@@ -13,7 +13,6 @@ from loadtest.cli.ending import end_in_order
 
 if TYPE_CHECKING:
     from loadtest.cli.beneath import Section
-    from loadtest.cli.claims_run import Job
     from loadtest.cli.claims_session import Session, Wanted
     from loadtest.contract.claims import Claim
 
@@ -89,11 +88,11 @@ def _run(session: Session, asked: Sequence[Claim], flags: Sequence[str], quiet: 
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from loadtest.cli.claims_run import grid_seconds, jobs, run, run_grid, scarce
+    from loadtest.cli.claims_run import grid_seconds, jobs, missing, run, run_grid, scarce
     from loadtest.cli.experiments import GRID
 
     experiments = [one.experiment for one in asked]
-    todo = [job for job in jobs(session, experiments) if not _done(session, job)]
+    todo = [job for job in jobs(session, experiments) if missing(session, job)]
     jobs_s, grid_s = sum(job.seconds for job in todo), grid_seconds(session, experiments)
     for line in scarce(session, todo):
         typer.echo(f"warning: {line}", err=True)
@@ -109,10 +108,6 @@ def _run(session: Session, asked: Sequence[Claim], flags: Sequence[str], quiet: 
         if whole and GRID in experiments:
             whole = run_grid(session, flags, lambda what, passed_s: hear(f"bytes, {what}", jobs_s + passed_s))
         return whole
-
-
-def _done(session: Session, job: Job) -> bool:
-    return bool(session.finished(job.recipe.name, job.seed))
 
 
 def _finish(

@@ -133,6 +133,12 @@ def runnable(session: Session, recipe: Recipe) -> bool:
     return session.record.host is None or not recipe.serve
 
 
+def missing(session: Session, job: Job) -> bool:
+    """Whether the run is still to be made, for the first time or once more."""
+    done = session.finished(job.recipe.name, job.seed)
+    return not done or (len(done) == 1 and _spoilt(session, done[0]))
+
+
 def run(session: Session, todo: Sequence[Job], flags: Sequence[str], hear: Hear) -> bool:
     """Make all runs that are not there yet; False if it was interrupted. Each is kept as soon as it is finished.
 
@@ -160,6 +166,9 @@ def run(session: Session, todo: Sequence[Job], flags: Sequence[str], hear: Hear)
 
 def _trial(session: Session, job: Job, flags: Sequence[str], budget_s: float, tick: Tick) -> float:
     """Make a run, and once more if its generator spoilt it; how many seconds that took beyond the first."""
+    if session.finished(job.recipe.name, job.seed):  # spoilt, and the session was cut short before the second
+        session.keep(_make(session, job, 1, flags, tick))
+        return 0.0
     session.keep(_make(session, job, 0, flags, tick))
     if budget_s <= 0 or not _spoilt(session, session.record.done[-1]):
         return 0.0
