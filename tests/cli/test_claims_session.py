@@ -161,6 +161,32 @@ def test_a_run_that_the_generator_spoilt_is_made_once_more(locust: Locust, own: 
     assert result.stdout.startswith("CONFIRMED")
 
 
+def test_cut_short_before_its_second_run_it_is_made_when_the_session_goes_on(
+    locust: Locust, own: Path, tmp_path: Path
+) -> None:
+    def stop(number: int) -> None:
+        locust.busy = 95.0
+        if number == 1:
+            raise Interrupted(None)
+
+    locust.instead = stop
+    claims("--quick", "--claims", own, "--out", tmp_path / "out")
+    session = session_of(tmp_path / "out")
+    assert locust.asked == [("all-push", 1)] * 2
+    locust.asked.clear()
+
+    def calm(number: int) -> None:
+        locust.busy = 12.0
+
+    locust.instead = calm
+    assert claims("--resume", session).stdout.startswith("CONFIRMED")
+    assert [name for name, _ in locust.asked] == ["all-push", "all-interval-polling", "all-long-polling"]
+    assert [one["repeat"] for one in record(session)["done"]] == [0, 1, 0, 0]
+    locust.asked.clear()
+    claims("--resume", session)
+    assert locust.asked == [], "twice is enough"
+
+
 def test_nothing_that_can_be_believed_ends_with_5(locust: Locust, own: Path, tmp_path: Path) -> None:
     locust.busy = 95.0
     assert claims("--quick", "--claims", own, "--out", tmp_path / "out").exit_code == 5
