@@ -1,8 +1,9 @@
 """When may Python look for garbage that refers to itself?
 
-Not while a run measures: looking through what thousands of users own takes 100 ms, in which nothing
-is sent and nothing read. What does not refer to itself goes at once, as ever, and a message leaves nothing else
-behind. A process that grows all the same is looked through when it has grown by a quarter.
+Not while a run measures: looking through what thousands of users own takes 100 ms, in which nothing is sent and
+nothing read. What does not refer to itself goes at once, as ever. A message leaves nothing else behind, a lost
+connection a few objects that refer to one another. A process that grows all the same is looked through when it has
+grown by a quarter.
 """
 
 from __future__ import annotations
