@@ -116,7 +116,10 @@ def _more_of(asked: Asked, hits: int, n: int, of: str) -> str:
     bad = hits if asked.compare == AT_MOST else n - hits
     if bad or not 0 < allowed <= 1:
         return f"more {of} than {n:,} would decide it"
-    return f"{needed_for_share(allowed):,} {of} without a bad one would confirm it; there were {n:,}"
+    needed = needed_for_share(allowed)
+    if n >= needed:
+        return f"{n:,} {of} are enough for this part alone; to be as sure of all parts together takes more"
+    return f"{needed:,} {of} without a bad one would confirm it; there were {n:,}"
 
 
 def two_sided(below: float, above: float) -> float:

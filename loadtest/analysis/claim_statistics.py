@@ -10,7 +10,7 @@ from loadtest.analysis import claim_counts as counts
 from loadtest.analysis import claim_server as server
 from loadtest.analysis.claim_estimates import Arms, Asked, Estimate, Estimator, nothing
 from loadtest.analysis.claim_latency import latency, own_latency, ratio_of
-from loadtest.analysis.verdict import COUNT, MS_UNIT, RATIO, SHARE
+from loadtest.analysis.verdict import COUNT, MS_UNIT, PER_HOUR, RATIO, SHARE
 
 
 class Statistic(NamedTuple):
@@ -62,7 +62,7 @@ STATISTICS: dict[str, Statistic] = {
     "second_device_p95_ms": Statistic(own_latency, MS_UNIT, "p95 to the other device, {arms}"),
     "connect_share": Statistic(counts.connected, SHARE, "connects that worked, {arms}"),
     "unprovoked_drops": Statistic(counts.unprovoked, COUNT, "unprovoked drops, {arms}"),
-    "memory_percent_per_hour": Statistic(server.memory, server.PER_HOUR, "memory growth, {arms}"),
+    "memory_percent_per_hour": Statistic(server.memory, PER_HOUR, "memory growth, {arms}"),
     "processed_count": Statistic(server.processed, COUNT, "processed, {arms}"),
     "refused_count": Statistic(server.refused, COUNT, "refused, {arms}"),
     "processed_after_reconnect": Statistic(server.processed_after, COUNT, "processed after a drop, {arms}"),

@@ -6,7 +6,7 @@ import msgspec
 
 PASS, FAIL, INCONCLUSIVE = "pass", "fail", "inconclusive"
 SLO, CLAIM, REGRESSION = "slo", "claim", "regression"
-MS_UNIT, SHARE, COUNT, RATIO = "ms", "share", "count", "ratio"
+MS_UNIT, SHARE, COUNT, RATIO, PER_HOUR = "ms", "share", "count", "ratio", "percent per hour"
 
 
 class Verdict(msgspec.Struct, frozen=True):

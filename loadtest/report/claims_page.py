@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from loadtest.analysis.claim_bandwidth import BYTES
-from loadtest.analysis.claim_server import PER_HOUR
 from loadtest.analysis.claims import Found, Outcome, Told, Value
 from loadtest.analysis.figures import say_share
-from loadtest.analysis.verdict import MS_UNIT, SHARE
+from loadtest.analysis.verdict import MS_UNIT, PER_HOUR, SHARE
 from loadtest.measure.run import REPORT
 from loadtest.measure.units import say_bytes, say_ms, say_seconds
 from loadtest.report import claim_words as words

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from loadtest.analysis.figures import say_share
-from loadtest.analysis.verdict import MS_UNIT, RATIO, SHARE, Verdict
+from loadtest.analysis.verdict import MS_UNIT, PER_HOUR, RATIO, SHARE, Verdict
 from loadtest.measure.threshold import ThresholdError, parse_slo
 from loadtest.measure.units import say_ms
 from loadtest.report.words import UNKNOWN, times
@@ -82,6 +82,8 @@ def _roughly(value: float, unit: str) -> str:
         return say_ms(value)
     if unit == SHARE:
         return say_share(value) if value >= 0 else f"-{say_share(-value)}"  # a difference between two shares
+    if unit == PER_HOUR:
+        return f"{_plain(value, 1)} %"
     return times(value) if unit == RATIO else _plain(value, 3)
 
 
@@ -89,7 +91,7 @@ def _scale(verdict: Verdict) -> tuple[float, str]:
     """(factor, suffix) in which a limit is worded, and what must be told apart from it."""
     if verdict.unit == MS_UNIT:
         return (0.001, " s") if abs(verdict.limit or 0) >= 1000 else (1, " ms")
-    return {SHARE: (100, " %"), RATIO: (1, "×")}.get(verdict.unit, (1, ""))
+    return {SHARE: (100, " %"), RATIO: (1, "×"), PER_HOUR: (1, " %")}.get(verdict.unit, (1, ""))
 
 
 def _plain(value: float, decimals: int = _MOST_DECIMALS) -> str:

@@ -320,6 +320,15 @@ def test_the_run_farthest_from_the_claim_speaks_for_all(made: ModuleType) -> Non
     assert of("processed_count", *some, compare="==", limit=100).value == 103
 
 
+def test_who_did_not_say_all_of_it_was_not_refused_too_little(made: ModuleType) -> None:
+    short = limited(made, (100, 7), (99, 11))
+    found = of("refused_count", short, compare="==", limit=10)
+    assert (found.value, found.why) == (None, "107 messages were said where 110 were meant to be")
+    assert of("refused_after_reconnect", short, compare="==", limit=11).value == 11
+    both = [short, limited(made, (100, 10), (99, 11))]
+    assert of("refused_count", *both, compare="==", limit=10).value == 10
+
+
 # -- bytes ------------------------------------------------------------------------------------------------
 
 
