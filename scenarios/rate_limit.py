@@ -11,8 +11,9 @@ from loadtest.users import RealtimeUser, defaults, on_schedule
 SAYS = 110
 """On each connection: ten more than the application takes."""
 
-# Four a second: a batch takes half a minute, so both fall into less than the minute after the first message.
-defaults(rate="4/s", room_size="2", warmup="0s", fault="abort@33", drain="6s")
+# Five a second: a batch takes 22 s, so both fall into less than the minute after the first message, and there is
+# time enough until the connection is lost for everybody to say all of it.
+defaults(rate="5/s", room_size="2", warmup="0s", fault="abort@33", drain="6s")
 
 
 class LimitedUser(RealtimeUser):
