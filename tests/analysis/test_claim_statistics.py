@@ -358,7 +358,25 @@ def test_a_saving_of_several_trials_is_a_ratio_of_trials(made: ModuleType) -> No
     found = saved(made, 500, 10_000, trials=6)
     assert found.value is not None
     assert 0.9 < found.low < found.value < found.high < 0.951
-    assert found.p == pytest.approx(2 / math.comb(12, 6))
+    assert found.p < 1e-9
+
+
+@pytest.mark.parametrize(("push", "state"), [(870, PASS), (1300, FAIL)])
+def test_four_trials_a_side_decide_among_four_parts(made: ModuleType, push: int, state: str) -> None:
+    """By their order alone they never could: 2 of 70 deals is more than a quarter of 5 %."""
+    found = saved(made, push, 10_000, trials=4)
+    assert side(">=", 0.9, found.low, found.high) == state
+    assert found.p < 0.05 / 4 < 2 / math.comb(8, 4)
+
+
+def test_bytes_that_are_the_same_to_the_last_one_are_no_chance(made: ModuleType) -> None:
+    def of_same(push: int) -> float:
+        here = [carrying(made, "websocket", push, f"push-{n}") for n in range(4)]
+        there = [carrying(made, "interval-polling", 10_000, f"poll-{n}") for n in range(4)]
+        arms = {"here": here, "there": there}
+        return estimate(asked("saving_share", ">=", 0.9, against="there"), arms).p
+
+    assert of_same(500) == 0.0
 
 
 # -- the registry -----------------------------------------------------------------------------------------
