@@ -30,8 +30,9 @@ _FRAMES, _SHOWN = 5, 15
 
 
 class Stalls(NamedTuple):
-    """How often, how long in all and at most (ns), and what the loop was at: looks by place."""
+    """How often for more than the limit, how long in all and at most, and what the loop was at: looks by place."""
 
+    limit_ns: int
     times: int
     whole_ns: int
     longest_ns: int
@@ -39,7 +40,7 @@ class Stalls(NamedTuple):
 
     def lines(self) -> list[str]:
         """A table."""
-        head = f"the loop stood still {self.times} times for more than {LIMIT_MS:g} ms"
+        head = f"the loop stood still {self.times} times for more than {self.limit_ns / 1e6:g} ms"
         if not self.times:
             return [head]
         head += f", {self.whole_ns / 1e6:.0f} ms in all, {self.longest_ns / 1e6:.1f} ms at most; it was at"
@@ -53,7 +54,7 @@ class Watch:
         self._limit_ns = round(limit_ms * 1e6)
         self._times, self._whole_ns, self._longest_ns = 0, 0, 0
         self._places: Counter[str] = Counter()
-        self.turn, self.looks = 0, 0
+        self.looks = 0
         self._began_ns, self._waiting = perf_counter_ns(), False
         # A turn goes from one wait to the next: libev calls these right before it waits and right after.
         loop = get_hub().loop
@@ -68,7 +69,7 @@ class Watch:
 
     def found(self) -> Stalls:
         """So far."""
-        return Stalls(self._times, self._whole_ns, self._longest_ns, Counter(self._places))
+        return Stalls(self._limit_ns, self._times, self._whole_ns, self._longest_ns, Counter(self._places))
 
     def _waits(self) -> None:
         took_ns = perf_counter_ns() - self._began_ns
@@ -79,7 +80,7 @@ class Watch:
         self._waiting = True
 
     def _works(self) -> None:
-        self.turn, self.looks = self.turn + 1, 0
+        self.looks = 0
         self._began_ns, self._waiting = perf_counter_ns(), False
 
     def _look(self, watched: int) -> None:

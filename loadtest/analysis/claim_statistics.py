@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import NamedTuple
 
 from loadtest.analysis import claim_bandwidth as bandwidth
@@ -70,14 +72,19 @@ STATISTICS: dict[str, Statistic] = {
 }
 
 
-def estimate(asked: Asked, arms: Arms) -> Estimate:
-    """What a part comes to; without a run in one of its arms it comes to nothing."""
-    wanted = [*asked.arms, *([asked.against] if asked.against else [])]
-    empty = [arm for arm in wanted if not arms.get(arm)]
+def estimate(asked: Asked, arms: Arms, spoilt: Mapping[str, str] = MappingProxyType({})) -> Estimate:
+    """What a part comes to; without a run in one of its arms it comes to nothing.
+
+    spoilt: why no run of an arm can be believed, of arms whose runs were made.
+    """
     statistic = STATISTICS[asked.statistic]
-    if empty:
-        return nothing(statistic.unit, f"there is no run of {', '.join(empty)}")
-    return statistic.estimate(asked, arms)
+    wanted = [*asked.arms, *([asked.against] if asked.against else [])]
+    lacking = [arm for arm in wanted if not arms.get(arm)]
+    if not lacking:
+        return statistic.estimate(asked, arms)
+    # Not made is another thing than made and spoilt: the one wants patience, the other a calmer machine.
+    whys = (f"no run of {arm} can be believed: {spoilt[arm]}" for arm in lacking if arm in spoilt)
+    return nothing(statistic.unit, next(whys, f"no run of {', '.join(lacking)} was made"))
 
 
 def say(asked: Asked) -> str:

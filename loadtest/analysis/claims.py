@@ -151,7 +151,7 @@ def judge(question: Question, trials: Sequence[Trial], left: Mapping[str, str] |
     spoilt = {one.arm: one.reason for one in trials if one.arm not in arms}
     reasons = [next((left[arm] for arm in part.all_arms if arm in left), "") for part in question.part]
     estimates = [
-        None if reason else _estimate(part, arms, spoilt)
+        None if reason else estimate(part.asked, arms, spoilt)
         for part, reason in zip(question.part, reasons, strict=True)
     ]
     found = [
@@ -174,18 +174,6 @@ def judge(question: Question, trials: Sequence[Trial], left: Mapping[str, str] |
         question.would_change or "",
         "" if state != INCONCLUSIVE else _undecided(deciding, found),
     )
-
-
-def _estimate(part: Part, arms: Arms, spoilt: Mapping[str, str]) -> Estimate:
-    of = estimate(part.asked, arms)
-    lacking = [arm for arm in part.all_arms if not arms.get(arm)]
-    if not lacking:
-        return of
-    # Not made is another thing than made and spoilt: the one wants patience, the other a calmer machine.
-    for arm in lacking:
-        if arm in spoilt:
-            return of._replace(why=f"no run of {arm} can be believed: {spoilt[arm]}")
-    return of._replace(why=f"no run of {', '.join(lacking)} was made")
 
 
 def decide(parts: Sequence[Part], estimates: Sequence[Estimate | None]) -> list[tuple[str, float | None]]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from loadtest.analysis.claim_statistics import STATISTICS
-from loadtest.analysis.series import Series, measured
+from loadtest.analysis.series import pooled
 from loadtest.analysis.validity import INVALID, judge
 from loadtest.analysis.verdict import MS_UNIT
 from loadtest.cli import beneath
@@ -57,13 +57,10 @@ def _results(session: Session, asked: Sequence[Claim]) -> tuple[Run | None, dict
     first, found = None, dict[str, Pooled]()
     for experiment, (name, arm, operation) in RESULTS.items():
         recipe = session.plan.experiments.get(experiment, {}).get(arm)
-        for done in [one for one in session.record.done if one.recipe == recipe]:
-            run = runs.read(session.path / done.path)
-            if judge(run).state == INVALID:
-                continue
-            series = measured(run, operation)
-            if series.expected:
-                first = first or run
-                limit_ms = tightest_ms(asked, experiment, arm)
-                found.setdefault(name, Pooled(Series(), limit_ms)).series.merge(series)
+        made = [runs.read(session.path / one.path) for one in session.record.done if one.recipe == recipe]
+        believed = [run for run in made if judge(run).state != INVALID]
+        whole = pooled(believed, operation)
+        if whole.expected:
+            first = first or believed[0]
+            found[name] = Pooled(whole, tightest_ms(asked, experiment, arm))
     return first, found

@@ -63,9 +63,8 @@ class Book:
             case ServerRow():
                 self.server.append(row)
             case TrafficRow():
-                key = (row.transport, row.regime, row.method)
-                known = self._traffic.get(key)
-                self._traffic[key] = known.plus(row) if known else row
+                sofar = self._traffic.get(row.key)
+                self._traffic[row.key] = sofar.plus(row) if sofar else row
             case FaultRow():
                 self.add_fault(row)
 

@@ -190,21 +190,24 @@ class Histogram:
         """The whole as data: sorted, so that equal histograms are equal values."""
         self.fold()
         buckets = sorted(self._cells)
-        counts = [self._cells[bucket] for bucket in buckets]
-        return self._data(np.array(buckets, _BUCKET).tobytes(), np.array(counts, _COUNT).tobytes())
+        return self._data(buckets, [self._cells[bucket] for bucket in buckets])
 
-    def _data(self, buckets: bytes, counts: bytes) -> Counts:
-        return Counts(self._n, self._sum_ns, self._min_ns, self._max_ns, self._negative, buckets, counts)
+    def _data(self, buckets: npt.ArrayLike, counts: npt.ArrayLike) -> Counts:
+        return Counts(
+            self._n,
+            self._sum_ns,
+            self._min_ns,
+            self._max_ns,
+            self._negative,
+            np.asarray(buckets, _BUCKET).tobytes(),
+            np.asarray(counts, _COUNT).tobytes(),
+        )
 
     def take(self) -> Counts:
         """``counts()``, and start again from nothing; ``record`` stays valid."""
-        if (
-            self._buffer and not self._n
-        ):  # once a second for every one of them: without a detour over the cells
-            buckets, counts = self._binned()
-            taken = self._data(buckets.astype(_BUCKET).tobytes(), counts.astype(_COUNT).tobytes())
-        else:
-            taken = self.counts()
+        # Once a second, for every one of them: where there are no cells yet, none are made.
+        fresh = self._buffer and not self._n
+        taken = self._data(*self._binned()) if fresh else self.counts()
         self._cells = {}
         self._n = self._sum_ns = self._min_ns = self._max_ns = self._negative = 0
         return taken

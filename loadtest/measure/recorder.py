@@ -101,8 +101,8 @@ class Health:
         self.loop_lag = Histogram()
         self.send_lag = Histogram()
 
-    def row(self, worker: str, phase: str, second: int) -> HealthRow:
-        """All of it as data."""
+    def take(self, worker: str, phase: str, second: int) -> HealthRow:
+        """All of it as data, once: its histograms are empty afterwards."""
         return HealthRow(
             worker,
             phase,
@@ -176,9 +176,8 @@ class Recorder:
 
     def traffic(self, row: TrafficRow) -> None:
         """Bytes of some connections. Added up here: thousands of them may come to the edge of a regime."""
-        key = (row.transport, row.regime, row.method)
-        before = self._traffic.get(key)
-        self._traffic[key] = before.plus(row) if before else row
+        before = self._traffic.get(row.key)
+        self._traffic[row.key] = before.plus(row) if before else row
 
     def server(self, row: ServerRow) -> None:
         """What the target said of itself."""
@@ -196,7 +195,7 @@ class Recorder:
         """What is new since the last take. Health of the second under way goes with the last."""
         rows: list[Row] = [one.take(Key(*key)) for key, one in self._intervals.items() if not one.empty]
         whole_seconds = list(self._health) if final else list(self._health)[:-1]
-        rows += [self._health.pop(key).row(self.worker, *key) for key in whole_seconds]
+        rows += [self._health.pop(key).take(self.worker, *key) for key in whole_seconds]
         rows += [*self._traffic.values(), *self._server, *self._faults]
         self._number += 1
         delta = Delta(self._number, rows, self.drops, worst(self._exemplars), self.counters, final)

@@ -100,6 +100,11 @@ class TrafficRow(msgspec.Struct, frozen=True, omit_defaults=True, tag="traffic",
     segments_sent: int = 0
     segments_received: int = 0
 
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What the row is about."""
+        return self.transport, self.regime, self.method
+
     def plus(self, other: TrafficRow) -> TrafficRow:
         """The sum of two rows of one (transport, regime, method)."""
         return TrafficRow(

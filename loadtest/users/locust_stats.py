@@ -85,7 +85,8 @@ def show(
 
 @cache
 def _shown_ms(bucket: int) -> int:
-    return int(bucket_response_time(upper_edge(bucket) / MS))
+    shown: int = bucket_response_time(upper_edge(bucket) / MS)
+    return shown
 
 
 def _rounded(latency: Counts) -> dict[int, int]:

@@ -35,7 +35,7 @@ class Traffic:
         self._clock = clock
         self._active: _Since | None = None
         self._idle: _Since = {}
-        # Read at the edge under way, and not reached by it so far.
+        # What the edge under way has not reached so far.
         self._to_begin: dict[Link, None] = {}
         self._to_end: _Since = {}
 
@@ -53,7 +53,7 @@ class Traffic:
         self._to_begin.pop(link, None)
         for several in (self._active, self._to_end):
             if several is not None and link in several:
-                self._settle("active", link, several.pop(link))
+                self._settle(link, several.pop(link))
 
     def active(self, links: Iterable[Link]) -> None:
         """From here on people talk."""
@@ -63,7 +63,7 @@ class Traffic:
     def silent(self) -> None:
         """Nothing new is said any more."""
         if self._active is not None:
-            self._to_begin = {}
+            self._to_begin.clear()
             self._to_end, self._active = self._active, None
             self._end()
 
@@ -74,9 +74,9 @@ class Traffic:
 
     def close(self, links: Iterable[Link]) -> None:
         """Idle bytes where the window was long enough to sample them, by the protocol where it was not."""
-        self._to_begin = {}
+        self._to_begin.clear()
         while self._to_end:
-            self._settle("active", *self._to_end.popitem())
+            self._settle(*self._to_end.popitem())
         now_ns = perf_counter_ns()
         for link in links:
             heartbeat = link.heartbeat
@@ -93,22 +93,19 @@ class Traffic:
 
     def _begin(self, links: Iterable[Link], since: _Since) -> None:
         self._to_begin = dict.fromkeys(links)
-        self._begin_some(since)
+        self._begin_some(self._to_begin, since)
 
-    def _begin_some(self, since: _Since) -> None:
-        """As many as may be read in one go; those of an edge that was overtaken by another are gone."""
+    def _begin_some(self, left: dict[Link, None], since: _Since) -> None:
         now_ns = perf_counter_ns()
-        if since is not self._active and since is not self._idle:
-            return
-        for link in _some(self._to_begin):
-            del self._to_begin[link]
+        for link in _some(left):
+            del left[link]
             since[link] = now_ns, link.carried()
-        if self._to_begin:
-            self._later(partial(self._begin_some, since))
+        if left:
+            self._later(partial(self._begin_some, left, since))
 
     def _end(self) -> None:
         for link in _some(self._to_end):
-            self._settle("active", link, self._to_end.pop(link))
+            self._settle(link, self._to_end.pop(link))
         if self._to_end:
             self._later(self._end)
 
@@ -117,9 +114,9 @@ class Traffic:
 
     # -- the sums ---------------------------------------------------------------------------------------
 
-    def _settle(self, regime: str, link: Link, since: tuple[int, Carried]) -> None:
+    def _settle(self, link: Link, since: tuple[int, Carried]) -> None:
         from_ns, before = since
-        self._add(regime, link.transport, perf_counter_ns() - from_ns, link.carried().minus(before))
+        self._add("active", link.transport, perf_counter_ns() - from_ns, link.carried().minus(before))
 
     def _add(self, regime: str, transport: str, user_ns: int, carried: Carried) -> None:
         # Where the kernel tells nothing, bytes come without segments; no bytes at all are no estimate.

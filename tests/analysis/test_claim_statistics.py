@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from loadtest.analysis import claim_server
 from loadtest.analysis.claim_estimates import Asked, Estimate, all_together, drawn, of_trials, share, side
 from loadtest.analysis.claim_latency import sample, value_ms
 from loadtest.analysis.claim_statistics import STATISTICS, estimate, say
@@ -327,6 +328,12 @@ def test_who_did_not_say_all_of_it_was_not_refused_too_little(made: ModuleType) 
     assert of("refused_after_reconnect", short, compare="==", limit=11).value == 11
     both = [short, limited(made, (100, 10), (99, 11))]
     assert of("refused_count", *both, compare="==", limit=10).value == 10
+
+
+def test_the_scenario_says_as_many_as_are_judged() -> None:
+    """Read, not imported: a scenario sets the defaults of the whole process."""
+    scenario = Path(__file__).parents[2] / "scenarios" / "rate_limit.py"
+    assert f"\nSAYS = {claim_server.SAYS}\n" in scenario.read_text(encoding="utf-8")
 
 
 # -- bytes ------------------------------------------------------------------------------------------------

@@ -6,44 +6,20 @@ import pytest
 
 from loadtest.cli.claims_floors import RESULTS, tightest_ms
 from loadtest.cli.experiments import known, plan
-from loadtest.contract.claims import load, parse
+from loadtest.contract.claims import Claim, Part, load
 
-OWN = """
-[[claim]]
-name = "fast"
-sentence = "Fast"
-restatement = "Fast."
-experiment = "messaging"
-
-[[claim.part]]
-statistic = "p95_ms"
-of = "message.deliver"
-arms = ["push"]
-compare = "<="
-limit = 40
-
-[[claim.part]]
-statistic = "mean_ms"
-of = "message.deliver"
-arms = ["push", "long-polling"]
-compare = "<="
-limit = 25.5
-
-[[claim.part]]
-statistic = "p50_ms"
-of = "message.deliver"
-arms = ["push"]
-compare = ">="
-limit = 1
-
-[[claim.part]]
-statistic = "ratio_of_p95"
-of = "message.deliver"
-arms = ["push"]
-against = "long-polling"
-compare = "<="
-limit = 2
-"""
+OWN = Claim(
+    name="fast",
+    sentence="Fast",
+    restatement="Fast.",
+    experiment="messaging",
+    part=(
+        Part(statistic="p95_ms", arms=("push",), compare="<=", limit=40),
+        Part(statistic="mean_ms", arms=("push", "long-polling"), compare="<=", limit=25.5),
+        Part(statistic="p50_ms", arms=("push",), compare=">=", limit=1),
+        Part(statistic="ratio_of_p95", arms=("push",), against="long-polling", compare="<=", limit=2),
+    ),
+)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +32,7 @@ limit = 2
     ],
 )
 def test_the_tightest_time_that_a_claim_allows(experiment: str, arm: str, limit_ms: float | None) -> None:
-    assert tightest_ms(parse(OWN, known()), experiment, arm) == limit_ms
+    assert tightest_ms([OWN], experiment, arm) == limit_ms
 
 
 def test_each_result_of_the_built_in_claims_has_a_limit() -> None:

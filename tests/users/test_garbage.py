@@ -6,23 +6,13 @@ import gc
 from collections.abc import Callable, Iterator
 
 import pytest
+from hand import Hand
 
+from loadtest.measure.units import SECOND
+from loadtest.users import garbage as garbage_module
 from loadtest.users.garbage import Garbage
 
 MB = 1 << 20
-
-
-class Hand:
-    def __init__(self) -> None:
-        self.due: list[Callable[[], object]] = []
-
-    def call_at(self, moment_ns: int, call: Callable[[], object]) -> None:
-        self.due.append(call)
-
-    def second(self) -> None:
-        due, self.due = self.due, []
-        for call in due:
-            call()
 
 
 class Ring:
@@ -41,7 +31,7 @@ class Ring:
 @pytest.fixture
 def hand(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hand]:
     Ring.left = 0
-    yield Hand()
+    yield Hand(monkeypatch, garbage_module)
     gc.enable()
 
 
@@ -64,21 +54,21 @@ def test_it_waits_until_the_process_has_grown(hand: Hand, grow: Callable[[int], 
     Ring()
     for size in (100, 120, 150, 164):
         grow(size * MB)
-        hand.second()
+        hand.go_on()
         assert Ring.left == 1
     grow(165 * MB)
-    hand.second()
+    hand.go_on()
     assert Ring.left == 0
     Ring()
     grow(1000 * MB)  # from here on a quarter is more than the least
-    hand.second()
+    hand.go_on()
     assert Ring.left == 0
     Ring()
     grow(1240 * MB)
-    hand.second()
+    hand.go_on()
     assert Ring.left == 1
     grow(1251 * MB)
-    hand.second()
+    hand.go_on()
     assert Ring.left == 0
 
 
@@ -100,10 +90,10 @@ def test_who_does_without_goes_on_doing_without(hand: Hand) -> None:
     gc.disable()
     garbage = Garbage(hand)  # type: ignore[arg-type]
     garbage.put_off()
-    assert hand.due == []
+    assert hand.go_on(10 * SECOND) == 0
     garbage.end()
     assert not gc.isenabled()
 
 
-def test_its_own_process_has_a_size() -> None:
-    assert 10 * MB < Garbage(Hand())._resident() < 100_000 * MB  # type: ignore[arg-type]
+def test_its_own_process_has_a_size(hand: Hand) -> None:
+    assert 10 * MB < Garbage(hand)._resident() < 100_000 * MB  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hand import Hand
 
 from loadtest.measure.plan import Plan
 from loadtest.measure.recorder import Recorder
@@ -15,21 +16,6 @@ from loadtest.measure.rows import HealthRow
 from loadtest.measure.units import SECOND
 from loadtest.users import probes as probes_module
 from loadtest.users.probes import Probes
-
-
-class Hand:
-    """A clock that is moved by hand."""
-
-    def __init__(self) -> None:
-        self.now_ns = 0
-        self.call: Callable[[], object] = lambda: None
-
-    def call_at(self, moment_ns: int, call: Callable[[], object]) -> None:
-        self.due_ns, self.call = moment_ns, call
-
-    def tick(self, late_ns: int = 0) -> None:
-        self.now_ns = self.due_ns + late_ns
-        self.call()
 
 
 class Socket:
@@ -46,8 +32,7 @@ class Run:
     """As much of a run as the probes see."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, links: int) -> None:
-        self.hand = Hand()
-        monkeypatch.setattr(probes_module, "perf_counter_ns", lambda: self.hand.now_ns)
+        self.hand = Hand(monkeypatch, probes_module)
         self.looks: Counter[Socket] = Counter()
         self.seconds = 0
         recorder = Recorder(Plan(0, 60 * SECOND, SECOND, SECOND), "0")
@@ -88,13 +73,13 @@ def test_each_is_looked_at_once_a_second_and_a_ninth_at_a_time(
 ) -> None:
     run = make(links)
     for _ in range(10):  # the first second: who is there is known at its end
-        run.hand.tick()
+        run.hand.next()
     assert run.seconds == 1
     run.looks.clear()
     most = 0
     for number in range(1, 11):
         before = run.looks.total()
-        run.hand.tick()
+        run.hand.next()
         most = max(most, run.looks.total() - before)
         # The tick that ends a second has enough to do.
         assert number < 10 or run.looks.total() == before
@@ -107,10 +92,10 @@ def test_each_is_looked_at_once_a_second_and_a_ninth_at_a_time(
 def test_ticks_that_a_stuck_loop_missed_leave_nobody_out(make: Callable[[int], Run]) -> None:
     run = make(900)
     for _ in range(10):
-        run.hand.tick()
+        run.hand.next()
     run.looks.clear()
-    run.hand.tick()
-    run.hand.tick(late_ns=2 * SECOND)
+    run.hand.next()
+    run.hand.next(late_ns=2 * SECOND)
     assert run.looks.total() == 900
     lags = run.live.health.loop_lag.n + sum(row.loop_lag.n for row in run.health())
     assert lags == 10 + 1 + 21
@@ -119,12 +104,12 @@ def test_ticks_that_a_stuck_loop_missed_leave_nobody_out(make: Callable[[int], R
 def test_who_has_gone_meanwhile_is_not_looked_at(make: Callable[[int], Run]) -> None:
     run = make(90)
     for _ in range(10):
-        run.hand.tick()
+        run.hand.next()
     run.looks.clear()
     gone = list(run.live.links)[50]
     del run.live.links[gone]
     for _ in range(10):
-        run.hand.tick()
+        run.hand.next()
     assert run.looks.total() == 89
     assert gone not in run.looks
 
@@ -132,5 +117,5 @@ def test_who_has_gone_meanwhile_is_not_looked_at(make: Callable[[int], Run]) -> 
 def test_connections_of_many_are_those_of_the_second_before(make: Callable[[int], Run]) -> None:
     run = make(5000)
     for _ in range(31):
-        run.hand.tick()
+        run.hand.next()
     assert [row.connections for row in run.health()][1:3] == [5000, 5000]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Callable
 from random import Random
 from types import SimpleNamespace
 
 import pytest
+from hand import Hand
 
 from loadtest.measure.plan import Plan
 from loadtest.measure.recorder import Recorder
@@ -16,27 +15,6 @@ from loadtest.measure.units import SECOND
 from loadtest.users import traffic as traffic_module
 from loadtest.users.tcp import Carried
 from loadtest.users.traffic import AT_ONCE, Traffic
-
-
-class Hand:
-    """A clock that is moved by hand."""
-
-    def __init__(self) -> None:
-        self.now_ns = 0
-        self._due: list[tuple[int, int, Callable[[], object]]] = []
-
-    def call_at(self, moment_ns: int, call: Callable[[], object]) -> None:
-        heapq.heappush(self._due, (moment_ns, len(self._due), call))
-
-    def go_on(self, by_ns: int = SECOND) -> int:
-        """How many calls were due."""
-        until_ns, made = self.now_ns + by_ns, 0
-        while self._due and self._due[0][0] <= until_ns:
-            self.now_ns, _, call = heapq.heappop(self._due)
-            call()
-            made += 1
-        self.now_ns = until_ns
-        return made
 
 
 class Socket:
@@ -56,9 +34,7 @@ class Socket:
 
 @pytest.fixture
 def hand(monkeypatch: pytest.MonkeyPatch) -> Hand:
-    clock = Hand()
-    monkeypatch.setattr(traffic_module, "perf_counter_ns", lambda: clock.now_ns)
-    return clock
+    return Hand(monkeypatch, traffic_module)
 
 
 @pytest.fixture
